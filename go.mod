@@ -1,0 +1,8 @@
+module github.com/typedsession/session
+
+go 1.26.0
+
+require (
+	github.com/goccy/go-json v0.12.0
+	github.com/stretchr/testify v1.12.1
+)

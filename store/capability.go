@@ -1,0 +1,47 @@
+package store
+
+import "context"
+
+// The interfaces of this file are optional. The library looks for them once,
+// when a manager is built; an operation that needs one a store does not have
+// fails with an error that wraps errors.ErrUnsupported.
+
+// Entry is a record together with its key.
+type Entry struct {
+	Key    Key
+	Record Record
+}
+
+// OwnerIndex finds records by Record.Owner.
+type OwnerIndex interface {
+	// ListOwner returns the live records of owner whose keys are greater than
+	// after, in ascending order of their keys (as bytes), at most limit of
+	// them. Fewer than limit means that there are no more. The zero Key starts
+	// from the beginning. A record that is live and owned by owner during the
+	// whole of a listing is in it; one that comes, goes or changes its owner
+	// meanwhile may be or not.
+	ListOwner(ctx context.Context, owner string, after Key, limit int) ([]Entry, error)
+
+	// DeleteOwner deletes every record that is owned by owner when the method
+	// is called and still when it is reached, except those whose keys are
+	// given. Each deletion is one Delete that happens only while owner still
+	// owns the record. It returns how many it deleted, also with an error.
+	DeleteOwner(ctx context.Context, owner string, except ...Key) (int64, error)
+}
+
+// Sweeper removes what has expired. A store whose backend does so by itself
+// need not implement it.
+type Sweeper interface {
+	// DeleteExpired removes at most limit records that have expired by the
+	// store's clock and returns how many it removed, also with an error. Fewer
+	// than limit means that none are left. It never removes a live record, and
+	// holds nothing up for long: the caller comes back for the rest.
+	DeleteExpired(ctx context.Context, limit int) (int64, error)
+}
+
+// FreshLoader is implemented by a store that may answer Load with a record
+// that has been replaced or deleted meanwhile: a cache.
+type FreshLoader interface {
+	// LoadFresh is Load past every cache, and refreshes what is cached.
+	LoadFresh(ctx context.Context, key Key) (Record, error)
+}
