@@ -2,8 +2,4 @@ module github.com/typedsession/session/examples
 
 go 1.26.0
 
-require github.com/typedsession/session v0.0.0
-
-require github.com/goccy/go-json v0.12.0 // indirect
-
 replace github.com/typedsession/session => ../

@@ -1,0 +1,223 @@
+package session
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"reflect"
+	"time"
+
+	"github.com/typedsession/session/store"
+)
+
+// Defaults of [Config].
+const (
+	DefaultLifetime  = 24 * time.Hour // NIST SP 800-63B, AAL2
+	DefaultGrace     = 30 * time.Second
+	DefaultMinRotate = time.Minute
+	DefaultTimeout   = 10 * time.Second
+	DefaultMaxBytes  = 1 << 20
+	DefaultMaxKeys   = 1000
+	DefaultMaxDepth  = 32
+)
+
+// Bounds that are not configurable.
+const (
+	maxName    = 1024   // bytes in a key name
+	maxOwner   = 255    // bytes in an owner
+	maxChanges = 10_000 // entries in the log of one request
+)
+
+// Config is the configuration of a [Manager]. Only Store is required; a zero
+// field means its default.
+type Config struct {
+	// Store keeps the sessions. Required.
+	Store store.Store
+
+	// Codec turns values into JSON; the default is [JSON].
+	Codec Codec
+
+	// Expiry is what a session starts with; the default is OnSessionEnd(). An
+	// AtTime ends all sessions at that time, and from then on none can be
+	// created: SetExpiry is the better place for it.
+	Expiry Expiry
+
+	// Lifetime is the absolute limit of a session: activity does not move it, and
+	// only Login starts a new one. The default is DefaultLifetime.
+	Lifetime time.Duration
+
+	// Scope tells the sessions of this manager from those of others in the same
+	// program or on the same store.
+	Scope Scope
+
+	// Grace is how long after a rotation the replaced credential is still
+	// recognized, so that requests under way are not answered as logged out. The
+	// default is DefaultGrace.
+	Grace time.Duration
+
+	// MinRotate is the shortest time between two calls of Rotate that take
+	// effect; it is at least Grace, because a second rotation would cut off the
+	// requests the grace is for. The default is DefaultMinRotate, or Grace where
+	// that is longer.
+	MinRotate time.Duration
+
+	// Timeout limits the commit of a request, which does not end when the client
+	// goes away. The default is DefaultTimeout.
+	Timeout time.Duration
+
+	// MaxBytes, MaxKeys and MaxDepth bound what a session may hold, when it is
+	// written and when it is read: bytes of all names and values, number of
+	// keys, and levels of nesting in one value. The defaults are DefaultMaxBytes,
+	// DefaultMaxKeys and DefaultMaxDepth.
+	MaxBytes int
+	MaxKeys  int
+	MaxDepth int
+
+	// Logger receives what has no caller to return to: failures of RunSweeper.
+	// The default is slog.Default.
+	Logger *slog.Logger
+}
+
+// Manager opens, commits and revokes sessions. It holds no session of its own
+// and starts no goroutine. It is safe for concurrent use; the zero Manager is
+// not usable.
+type Manager struct {
+	cfg        Config
+	store      store.Store
+	fresh      store.FreshLoader // nil when Load is never stale
+	owners     store.OwnerIndex  // nil when there is none
+	sweeper    store.Sweeper     // nil when there is none
+	codec      valueCodec
+	contextKey any
+	scopeHash  [partSize]byte
+	queue      queue
+}
+
+// NewManager returns a manager, or a *[ConfigError] with every problem of cfg.
+func NewManager(cfg Config) (*Manager, error) {
+	var problems []error
+	check := func(err error) {
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	positive := func(name string, d *time.Duration, def time.Duration) {
+		switch {
+		case *d == 0:
+			*d = def
+		case *d < time.Millisecond:
+			check(fmt.Errorf("%s of %v: it must be at least a millisecond", name, *d))
+		}
+	}
+	bound := func(name string, n *int, def, most int) {
+		switch {
+		case *n == 0:
+			*n = def
+		case *n < 0 || *n > most:
+			check(fmt.Errorf("%s of %d: it must lie between 1 and %d", name, *n, most))
+		}
+	}
+	if cfg.Store == nil {
+		check(errors.New("Store is missing: for a first try, memory.New()"))
+	} else if v := reflect.ValueOf(cfg.Store); v.Kind() == reflect.Pointer && v.IsNil() {
+		check(fmt.Errorf("Store is a nil %T", cfg.Store))
+	}
+	positive("Lifetime", &cfg.Lifetime, DefaultLifetime)
+	positive("Grace", &cfg.Grace, DefaultGrace)
+	positive("MinRotate", &cfg.MinRotate, max(DefaultMinRotate, cfg.Grace))
+	positive("Timeout", &cfg.Timeout, DefaultTimeout)
+	bound("MaxBytes", &cfg.MaxBytes, DefaultMaxBytes, 1<<30)
+	bound("MaxKeys", &cfg.MaxKeys, DefaultMaxKeys, 1<<20)
+	bound("MaxDepth", &cfg.MaxDepth, DefaultMaxDepth, 1000)
+	if cfg.MinRotate < cfg.Grace {
+		check(fmt.Errorf("MinRotate of %v is shorter than Grace of %v", cfg.MinRotate, cfg.Grace))
+	}
+	if cfg.Expiry.kind == kindDefault && cfg.Expiry.idle == 0 {
+		cfg.Expiry = OnSessionEnd()
+		cfg.Expiry.idle = min(cfg.Expiry.idle, cfg.Lifetime)
+	}
+	now := time.Now()
+	if err := cfg.Expiry.check(now, now.Add(cfg.Lifetime), cfg.Lifetime); err != nil {
+		check(fmt.Errorf("Expiry: %w", err))
+	}
+	check(cfg.Scope.check())
+	if cfg.Codec == nil {
+		cfg.Codec = JSON{}
+	}
+	check(probe(cfg.Codec))
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if len(problems) > 0 {
+		return nil, &ConfigError{Problems: problems}
+	}
+
+	m := &Manager{cfg: cfg, store: cfg.Store, scopeHash: cfg.Scope.hash(), contextKey: defaultKey}
+	m.codec = valueCodec{Codec: cfg.Codec, maxDepth: cfg.MaxDepth}
+	_, m.codec.plain = cfg.Codec.(JSON)
+	if cfg.Scope.name != "" {
+		m.contextKey = scopeKey(cfg.Scope.name)
+	}
+	m.fresh, _ = cfg.Store.(store.FreshLoader)
+	m.owners, _ = cfg.Store.(store.OwnerIndex)
+	m.sweeper, _ = cfg.Store.(store.Sweeper)
+	return m, nil
+}
+
+// Scope returns the scope of the manager.
+func (m *Manager) Scope() Scope { return m.cfg.Scope }
+
+// Session returns the session that a transport of this manager has put into
+// ctx. It panics like [NewContext] when another manager of the same scope has.
+func (m *Manager) Session(ctx context.Context) (*Session, bool) {
+	s, ok := lookup(ctx, m.contextKey)
+	if ok && s.m != m {
+		panic(twoManagers(m.cfg.Scope))
+	}
+	return s, ok
+}
+
+// Revoke ends the session with the public handle id ([Info.ID]): from then on
+// nobody reads or writes it. A session that is gone is no error. Revoke does not ask
+// whose session it is; when id comes from a visitor, look it up among
+// [Manager.Sessions] of that visitor first.
+func (m *Manager) Revoke(ctx context.Context, id string) error {
+	key, err := parseHandle(id)
+	if err != nil {
+		return err
+	}
+	return storeError("delete", m.store.Delete(ctx, key))
+}
+
+// Handles are encoded record keys: hashes, of which no credential can be made.
+func handle(key store.Key) string { return base64.RawURLEncoding.EncodeToString(key[:]) }
+
+func parseHandle(id string) (key store.Key, err error) {
+	b, err := encoding.DecodeString(id)
+	if err != nil || len(b) != len(key) {
+		return key, &ValueError{Key: "id", Err: errors.New("not the ID of a session")}
+	}
+	return store.Key(b), nil
+}
+
+func storeError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &StoreError{Op: op, Err: err}
+}
+
+// newVersion returns a random positive 63-bit number. It identifies a write
+// and is no secret.
+func newVersion() int64 { return rand.Int64N(1<<63-1) + 1 }
+
+// load reads a record, past every cache when fresh is set.
+func (m *Manager) load(ctx context.Context, key store.Key, fresh bool) (store.Record, error) {
+	if fresh && m.fresh != nil {
+		return m.fresh.LoadFresh(ctx, key)
+	}
+	return m.store.Load(ctx, key)
+}

@@ -1,0 +1,152 @@
+package session
+
+import (
+	"context"
+
+	"github.com/typedsession/session/internal/record"
+	"github.com/typedsession/session/store"
+)
+
+// settlement commits one key at once and leaves the rest of the log for later:
+// GetOrSet inserts a value where there is none, Take removes one.
+type settlement struct {
+	insert bool
+	raw    []byte                 // to insert
+	check  func(raw []byte) error // what is taken must pass it
+	name   string
+}
+
+// settle returns the value of the key: the one inserted or found, or the one
+// that was taken.
+func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) (raw []byte, ok bool, err error) {
+	if d.err != nil {
+		return nil, false, d.err
+	}
+	if err := s.enterChange(ctx); err != nil {
+		return nil, false, err
+	}
+	defer s.leave()
+	if err := s.badness(d); err != nil && t.insert {
+		return nil, false, err
+	}
+	t.name = d.name
+	out, err := s.write(ctx, builder{s: s, settle: t})
+	if err != nil {
+		return nil, false, s.failed(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled(t, &out)
+	return out.raw, out.ok, nil
+}
+
+// buildSettlement applies what the log says about the key, and then t.
+func (s *Session) buildSettlement(t *settlement, env *record.View, cur *store.Record) (outcome, error) {
+	if env.Epoch != s.base.Epoch {
+		return outcome{}, ErrSuperseded
+	}
+	var st state
+	st.reset(env.Values, s.m.ownerOf(cur, env.Owner), nil)
+	for i := range s.state.log {
+		e := &s.state.log[i]
+		if e.kind == opSettled || e.single() && e.name != t.name {
+			continue
+		}
+		conflict, err := s.replayEntry(&st, i, env)
+		if err != nil {
+			return outcome{}, err
+		}
+		if conflict {
+			return outcome{}, &ConflictError{Keys: []string{t.name}}
+		}
+	}
+	raw, ok, _ := st.find(t.name)
+	edit := record.Edit{Name: t.name, Delete: true}
+	switch {
+	case t.insert && ok, !t.insert && !ok:
+		return outcome{rec: *cur, skip: true, raw: raw, ok: ok}, nil
+	case t.insert:
+		raw, edit.Raw, edit.Delete = t.raw, t.raw, false
+	default:
+		if err := t.check(raw); err != nil {
+			return outcome{}, err
+		}
+	}
+	if _, stored := env.Values.Find(t.name); edit.Delete && !stored { // set and taken within one request
+		return outcome{rec: *cur, skip: true, raw: raw, ok: true, applied: true}, nil
+	}
+	out, err := s.frame(env, cur, &record.Edits{Set: []record.Edit{edit}}, rotateNone, nil, true)
+	out.raw, out.ok, out.applied = raw, true, true
+	return out, err
+}
+
+// settled shows the result of a settlement to the rest of the request. The
+// other keys stay as they were loaded, so that the commit can still tell what has
+// changed since. s.mu is held.
+func (s *Session) settled(t *settlement, out *outcome) {
+	if out.rec.Version != s.rec.Version {
+		s.behind = true
+		s.stored(out)
+	}
+	own := s.touched(t.name)
+	if !out.applied && own {
+		return // what the log says about the key is still to be committed
+	}
+	kept := s.state.log[:0:0]
+	for _, e := range s.state.log {
+		if e.single() && e.name == t.name {
+			continue
+		}
+		if !e.single() {
+			e.keep = append(e.keep[:len(e.keep):len(e.keep)], t.name)
+		}
+		kept = append(kept, e)
+	}
+	present := out.ok && t.insert
+	e := entry{kind: opSettled, name: t.name, present: present, rooted: true}
+	if present {
+		e.raw = out.raw
+	}
+	s.rebuild(append(kept, e))
+	s.markRead(t.name)
+	if !present {
+		delete(s.bad, t.name)
+	}
+}
+
+// rebuild replaces the log. s.mu is held.
+func (s *Session) rebuild(log []entry) {
+	st := &s.state
+	st.reset(st.values, s.m.ownerOf(&s.rec, s.base.Owner), nil)
+	for _, e := range log {
+		st.add(e)
+	}
+	s.rev++
+}
+
+// stored takes over what a write has stored. s.mu is held.
+func (s *Session) stored(out *outcome) {
+	if s.isNew {
+		s.isNew, s.issue = false, true
+		if view, err := record.Parse(out.rec.Data); err == nil {
+			s.base = view.Meta
+		}
+	}
+	s.rec = out.rec
+	if out.cred != nil {
+		s.cred, s.nextCred, s.issue = *out.cred, nil, true
+		s.presented = s.cred.secretHash()
+		s.nextCand = 1
+	}
+}
+
+// failed remembers errors after which the session cannot go on.
+func (s *Session) failed(err error) error {
+	if !isFinal(err) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+	return err
+}

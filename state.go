@@ -1,0 +1,227 @@
+package session
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/typedsession/session/internal/record"
+)
+
+// A request keeps what it did as an ordered log of entries. The log is applied
+// to the loaded values to answer the request's own reads, and applied again to
+// fresh ones when another request was faster.
+
+type opKind uint8
+
+const (
+	opSet opKind = iota
+	opDelete
+	opUpdate
+	opClear
+	opLogin
+	// opSettled shows what a verb has already committed on its own. It has no
+	// effect on fresh data, which hold it.
+	opSettled
+)
+
+type entry struct {
+	kind     opKind
+	present  bool // the key is there afterwards, with the value raw
+	observed bool // opSet, opDelete: the request had read what it replaces
+	rooted   bool // what the key is afterwards depends on loaded data
+	clears   bool // opLogin: another owner than before
+	name     string
+	raw      []byte
+	d        *declaration // opUpdate
+	fn       any          // opUpdate: a func(*T) error
+	keep     []string     // opClear, opLogin: keys settled later, which stay
+}
+
+// empties reports whether e removes every key but those in e.keep.
+func (e *entry) empties() bool { return e.kind == opClear || e.kind == opLogin && e.clears }
+
+// single reports whether e is about one key.
+func (e *entry) single() bool { return e.kind != opClear && e.kind != opLogin }
+
+// state is a set of values and a log on top of it.
+type state struct {
+	values record.Values
+	owner  string
+	login  bool // the log has a login
+	log    []entry
+	size   record.Size    // after the log, but for values with flags a few bytes low
+	index  map[string]int // last entry of a key, once the log is long
+	wipes  []int          // entries that empty the session
+}
+
+const indexFrom = 16
+
+func (st *state) reset(values record.Values, owner string, log []entry) {
+	st.values, st.owner, st.login, st.log = values, owner, false, log
+	st.size = values.Size()
+	st.index, st.wipes = nil, nil
+}
+
+// find returns the value of a key, and whether it depends on loaded data.
+func (st *state) find(name string) (raw []byte, ok, rooted bool) {
+	last := -1
+	if st.index != nil {
+		if i, found := st.index[name]; found {
+			last = i
+		}
+	} else {
+		for i := len(st.log) - 1; i >= 0; i-- {
+			if e := &st.log[i]; e.single() && e.name == name {
+				last = i
+				break
+			}
+		}
+	}
+	for i := len(st.wipes) - 1; i >= 0 && st.wipes[i] > last; i-- {
+		if !slices.Contains(st.log[st.wipes[i]].keep, name) {
+			return nil, false, false
+		}
+	}
+	if last >= 0 {
+		e := &st.log[last]
+		return e.raw, e.present, e.rooted
+	}
+	v, ok := st.values.Find(name)
+	return v.Raw, ok, true
+}
+
+// add appends an entry whose result has been filled in.
+func (st *state) add(e entry) {
+	if e.kind == opLogin {
+		e.clears = st.owner != "" && st.owner != e.name
+		st.owner, st.login = e.name, true
+	}
+	switch {
+	case e.empties():
+		st.size = record.Size{}
+		st.wipes = append(st.wipes, len(st.log))
+	case e.single():
+		st.size = st.sizeAfter(e.name, e.raw, e.present)
+	}
+	if n := len(st.log); n > 0 && e.kind == opSet && st.log[n-1].kind == opSet && st.log[n-1].name == e.name {
+		e.observed = e.observed || st.log[n-1].observed
+		st.log[n-1] = e // nothing can have looked in between
+		return
+	}
+	st.log = append(st.log, e)
+	if st.index != nil && e.single() {
+		st.index[e.name] = len(st.log) - 1
+	}
+	if st.index == nil && len(st.log) >= indexFrom {
+		st.index = make(map[string]int, 2*indexFrom)
+		for i := range st.log {
+			if st.log[i].single() {
+				st.index[st.log[i].name] = i
+			}
+		}
+	}
+}
+
+// sizeAfter returns the size of the session once name has the value raw.
+func (st *state) sizeAfter(name string, raw []byte, present bool) record.Size {
+	s := st.size
+	if old, ok, _ := st.find(name); ok {
+		s.Keys--
+		s.Bytes -= record.EntrySize(name, old)
+	}
+	if present {
+		s.Keys++
+		s.Bytes += record.EntrySize(name, raw)
+	}
+	return s
+}
+
+// edits returns what the log makes of the values, less what changes nothing. It
+// appends to set, which is empty.
+func (st *state) edits(set []record.Edit) record.Edits {
+	e := record.Edits{Set: set}
+	first := 0
+	if n := len(st.wipes); n > 0 {
+		first = st.wipes[n-1]
+		e.Clear = true
+		e.Keep = st.log[first].keep
+		for _, w := range st.wipes[:n-1] { // a key must have been kept by each of them
+			e.Keep = slices.DeleteFunc(slices.Clone(e.Keep), func(k string) bool {
+				return !slices.Contains(st.log[w].keep, k)
+			})
+		}
+	}
+	for i := len(st.log) - 1; i >= first; i-- {
+		l := &st.log[i]
+		if !l.single() || l.kind == opSettled || st.later(i, l.name) {
+			continue
+		}
+		v, ok := st.values.Find(l.name)
+		if ok = ok && !(e.Clear && !slices.Contains(e.Keep, l.name)); ok == l.present && (!ok || string(v.Raw) == string(l.raw)) {
+			continue
+		}
+		e.Set = append(e.Set, record.Edit{Name: l.name, Raw: l.raw, Delete: !l.present})
+	}
+	slices.SortFunc(e.Set, func(a, b record.Edit) int { return strings.Compare(a.Name, b.Name) })
+	if e.Clear && !anyDropped(st.values, e.Keep) {
+		e.Clear = false
+	}
+	return e
+}
+
+// later reports whether an entry behind i has the last word on name.
+func (st *state) later(i int, name string) bool {
+	if st.index != nil {
+		return st.index[name] != i
+	}
+	for j := i + 1; j < len(st.log); j++ {
+		if l := &st.log[j]; l.single() && l.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func anyDropped(values record.Values, keep []string) bool {
+	for v := range values.All() {
+		if !slices.Contains(keep, string(v.Name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// keys returns the names of what is there, sorted.
+func (st *state) keys() []string {
+	var names []string
+	for v := range st.values.All() {
+		names = append(names, string(v.Name))
+	}
+	for i := range st.log {
+		if l := &st.log[i]; l.single() && l.present {
+			names = append(names, l.name)
+		}
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+		_, ok, _ := st.find(name)
+		return !ok
+	})
+}
+
+// pending reports whether there is anything that has not been committed.
+func (st *state) pending() bool {
+	return slices.ContainsFunc(st.log, func(e entry) bool { return e.kind != opSettled })
+}
+
+// baseline returns the stored value of a key as the request knows it before
+// its log entry i.
+func (st *state) baseline(i int, name string) (raw []byte, ok bool) {
+	for i--; i >= 0; i-- {
+		if e := &st.log[i]; e.kind == opSettled && e.name == name {
+			return e.raw, e.present
+		}
+	}
+	v, ok := st.values.Find(name)
+	return v.Raw, ok
+}

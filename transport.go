@@ -1,0 +1,240 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/typedsession/session/internal/record"
+)
+
+// The half of the Manager that transports call, in this order: Open, then
+// Commit or Discard once before the first byte of the response, then Finish.
+
+// Commit stores what the request has changed and says what to do with the
+// cookie. It must be called before the first byte of the response; from then on
+// changes that would need a cookie are refused. A request that did not use its
+// session costs nothing.
+//
+// The commit does not end with ctx, whose values it keeps, but after
+// [Config.Timeout]. When it fails, the handler's response must not be sent. The
+// Ticket is valid also beside an error: it then says what had been done before,
+// by Destroy, Save, Take or GetOrSet.
+func (m *Manager) Commit(ctx context.Context, s *Session) (Ticket, error) {
+	return s.respond(ctx, true)
+}
+
+// Discard takes the place of Commit when the response is an error (a status of
+// 500 and above) or the handler panicked. What was left for the commit is
+// dropped, and later changes are refused with [ErrClosed]; what was done at
+// once stands, and the Ticket says so. Called after Commit it drops what came
+// since.
+func (m *Manager) Discard(ctx context.Context, s *Session) (Ticket, error) {
+	return s.respond(ctx, false)
+}
+
+// Finish must be called when the handler has returned. It commits what came
+// after the first byte of the response and closes s. Its error has no response
+// to go into any more.
+func (m *Manager) Finish(ctx context.Context, s *Session) error {
+	if err := s.acquire(ctx); err != nil {
+		s.close()
+		return err
+	}
+	defer s.leave()
+	defer s.close()
+	switch fail := s.failure(); {
+	case s.closed || s.told:
+		return nil
+	case fail != nil:
+		return fail
+	case s.dropped || s.frozen || !s.loaded || !s.changed():
+		return nil
+	case !s.sent:
+		return errNotCommitted
+	default:
+		return s.flushDetached(ctx)
+	}
+}
+
+var errNotCommitted = errors.New("session: Finish without Commit: the changes are lost")
+
+func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
+	if err := s.acquire(ctx); err != nil {
+		s.answered(keep, err)
+		return Ticket{}, err
+	}
+	defer s.leave()
+	if s.sent {
+		s.answered(keep, nil)
+		return Ticket{}, nil
+	}
+	err := s.failure()
+	if keep && err == nil && s.loaded && !s.frozen {
+		if s.changed() {
+			err = s.flushDetached(ctx)
+		}
+		if err == nil {
+			err = s.touch(ctx)
+		}
+	}
+	if !keep {
+		err = nil
+	}
+	s.answered(keep, err)
+	return s.ticket(), err
+}
+
+// answered notes that the response begins, with err if it is not nil.
+func (s *Session) answered(keep bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = true
+	s.dropped = s.dropped || !keep
+	if err != nil {
+		s.fail, s.told = err, true
+	}
+}
+
+func (s *Session) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fail
+}
+
+// acquire is enter for transports, which are never refused. It waits for verbs
+// that other goroutines have not finished, but not for ever.
+func (s *Session) acquire(ctx context.Context) error {
+	var work *detached
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.busy {
+		if work == nil {
+			work = detach(ctx, s.m)
+			defer work.end(context.Canceled)
+		}
+		if err := s.await(work); err != nil {
+			return err
+		}
+	}
+	s.busy = true
+	return nil
+}
+
+func (s *Session) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+// flushDetached is flush for transports. When an Update function panics in it,
+// the session is of no more use.
+func (s *Session) flushDetached(ctx context.Context) error {
+	work := detach(ctx, s.m)
+	defer work.end(context.Canceled)
+	returned := false
+	defer func() {
+		if !returned {
+			s.remember(errPanicked)
+		}
+	}()
+	err := s.flush(work)
+	returned = true
+	return err
+}
+
+var errPanicked = errors.New("session: a function given to Update panicked in the commit")
+
+// flush commits the whole log. It must be called between enter and leave.
+func (s *Session) flush(ctx context.Context) error {
+	out, err := s.write(ctx, builder{s: s})
+	if errors.Is(err, ErrSuperseded) && s.state.login {
+		s.startOver()
+		out, err = s.write(ctx, builder{s: s})
+	}
+	if err != nil {
+		return s.failed(err)
+	}
+	if s.isNew && out.skip {
+		return nil
+	}
+	view, err := record.Parse(out.rec.Data)
+	if err != nil {
+		return s.failed(storeError("load", err))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored(&out)
+	if out.replayed {
+		s.checkReads(&view)
+	}
+	s.base = view.Meta
+	s.behind, s.rotate, s.expiry = false, rotateNone, Expiry{}
+	s.state.reset(view.Values, s.m.ownerOf(&s.rec, view.Owner), s.firstEntry[:0])
+	s.rev++
+	return nil
+}
+
+// checkReads finds out which of the values that the request has seen are not
+// what is stored now. s.mu is held.
+func (s *Session) checkReads(now *record.View) {
+	for i := range s.reads {
+		seen, ok, _ := s.state.find(s.reads[i].name)
+		is, isOK := now.Values.Find(s.reads[i].name)
+		s.reads[i].stale = s.reads[i].stale || ok != isOK || string(seen) != string(is.Raw)
+	}
+}
+
+// startOver makes s a new session that keeps the log: a login that lost against
+// another one.
+func (s *Session) startOver() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.isNew, s.behind, s.issue = true, true, false
+	s.rec.Version, s.rec.Expires = 0, time.Time{}
+	s.base, s.commitID, s.nextCred = record.Meta{}, 0, nil
+	for i := range s.state.log {
+		s.state.log[i].observed = false
+	}
+}
+
+// touch keeps a session alive that has only been read, now and then.
+func (s *Session) touch(ctx context.Context) error {
+	if s.isNew || s.base.Idle == 0 {
+		return nil
+	}
+	last := s.rec.Expires.UnixMilli()
+	want := expiresAt(&s.base, s.m.now(), last)
+	if want-last < min(touchEvery.Milliseconds(), max(1, s.base.Idle/10)) {
+		return nil
+	}
+	work := detach(ctx, s.m)
+	defer work.end(context.Canceled)
+	expires := time.UnixMilli(want)
+	if err := s.m.store.Touch(work, s.key, s.rec.Version, expires); err != nil {
+		return storeError("touch", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rec.Expires = expires
+	return nil
+}
+
+// touchEvery is the longest that a reader's activity goes unrecorded; it is
+// less where the inactivity limit is short.
+const touchEvery = time.Minute
+
+// ticket says what has been done.
+func (s *Session) ticket() Ticket {
+	switch {
+	case s.issue:
+		return Ticket{
+			action: ActionSet, cred: s.cred,
+			expires: msTime(end(&s.base)), persistent: expiryOf(&s.base).persistent(),
+		}
+	case s.remove:
+		return Ticket{action: ActionRemove}
+	default:
+		return Ticket{}
+	}
+}

@@ -1,0 +1,404 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+// Typed is a typed view of part of a session. It is an immutable handle of one
+// pointer, declared once, usually as a package variable, and safe for concurrent
+// use:
+//
+//	var Counter = session.Key[int]("counter")
+//
+// Its verbs take the context of the request and act on the session that the
+// middleware put there; without one they panic, naming the fix. Values are copies:
+// nothing a verb returns is shared with another request. The zero Typed panics.
+//
+// What the verbs change is committed when the response begins, all of it or
+// nothing; Take and GetOrSet commit their key at once.
+type Typed[T any] struct {
+	_ [0]*T // Typed[A] does not convert to Typed[B]
+	d *declaration
+}
+
+// declaration is the untyped part of a Typed.
+type declaration struct {
+	name          string
+	err           error // the name is invalid
+	scope         Scope
+	contextKey    any
+	lastWriteWins bool
+	def           *defaultValue // nil: the zero value
+
+	// replay runs an Update function, a func(*T) error, on a stored value.
+	replay func(c *valueCodec, d *declaration, fn any, raw []byte, ok bool) ([]byte, error)
+}
+
+var (
+	errEmptyName = errors.New("the name of a key is empty")
+	errNameUTF8  = errors.New("the name of a key is not valid UTF-8")
+
+	timeType        = reflect.TypeFor[time.Time]()
+	unmarshalerType = reflect.TypeFor[interface{ UnmarshalJSON([]byte) error }]()
+)
+
+// Key declares the key of a name, holding a T as JSON. The name is any UTF-8
+// text of 1 to 1024 bytes; the verbs of a key with another name return an error.
+// T should be a type that encoding/json can encode and decode. [json.RawMessage]
+// gives raw access.
+func Key[T any](name string) Typed[T] {
+	return Typed[T]{d: &declaration{
+		name:       name,
+		err:        checkName(name),
+		contextKey: defaultKey,
+		replay:     replayUpdate[T],
+	}}
+}
+
+func (t Typed[T]) decl() *declaration {
+	if t.d == nil {
+		panic("session: verb on the zero Typed: declare it, as in `var Counter = session.Key[int](\"counter\")`")
+	}
+	return t.d
+}
+
+func (t Typed[T]) with(change func(d *declaration)) Typed[T] {
+	d := *t.decl()
+	change(&d)
+	return Typed[T]{d: &d}
+}
+
+// Name returns the name of the key.
+func (t Typed[T]) Name() string { return t.decl().name }
+
+// WithDefault returns a copy of t whose Get and Update see v where the session
+// has no value. v must be encodable, and must not be changed afterwards.
+func (t Typed[T]) WithDefault(v T) Typed[T] {
+	return t.with(func(d *declaration) {
+		d.def = &defaultValue{v: v, copies: isPlain(reflect.TypeFor[T]())}
+	})
+}
+
+// WithLastWriteWins returns a copy of t whose Set and Delete never fail with a
+// [ConflictError]: what another request wrote since this one read the key is
+// replaced. Updates are never lost in either case.
+func (t Typed[T]) WithLastWriteWins() Typed[T] {
+	return t.with(func(d *declaration) { d.lastWriteWins = true })
+}
+
+// In returns a copy of t that acts on the session of scope s.
+func (t Typed[T]) In(s Scope) Typed[T] {
+	return t.with(func(d *declaration) {
+		d.scope, d.contextKey = s, defaultKey
+		if s.name != "" {
+			d.contextKey = scopeKey(s.name)
+		}
+	})
+}
+
+func (t Typed[T]) session(ctx context.Context) (*Session, *declaration) {
+	d := t.decl()
+	if s, ok := lookup(ctx, d.contextKey); ok {
+		return s, d
+	}
+	return d.scope.FromContext(ctx), d // panics
+}
+
+// Get returns the value, or the default where there is none. A value that is
+// not a T is a *[ValueError]; a store that fails is a *[StoreError], and then the
+// response of this request is an error too.
+func (t Typed[T]) Get(ctx context.Context) (T, error) {
+	v, ok, err := t.Lookup(ctx)
+	if ok || err != nil || t.d.def == nil {
+		return v, err
+	}
+	return defaultOf(t, ctx)
+}
+
+// Value is Get for places that cannot return an error, such as templates. A
+// failure gives the zero value, and the request ends with the error handler's
+// answer instead of the handler's.
+func (t Typed[T]) Value(ctx context.Context) T {
+	v, err := t.Get(ctx)
+	if err != nil {
+		if s, _ := t.session(ctx); ctx.Err() == nil {
+			s.remember(err)
+		}
+	}
+	return v
+}
+
+// Lookup returns the value and true, or the zero value and false where there
+// is none. Its errors are those of Get.
+func (t Typed[T]) Lookup(ctx context.Context) (v T, ok bool, err error) {
+	s, d := t.session(ctx)
+	raw, ok, err := s.read(ctx, d)
+	if !ok || err != nil {
+		return v, false, err
+	}
+	if s.m.codec.plain && decodePlain(raw, &v) {
+		return v, true, nil
+	}
+	slow, err := decodeValue[T](&s.m.codec, d, raw)
+	if err != nil {
+		s.markBad(d, err)
+		return slow, false, err
+	}
+	return slow, true, nil
+}
+
+// Set stores v. It is checked and encoded now: a *[ValueError] or *[LimitError]
+// leaves the session as it was. Setting what is already there is no write.
+//
+// When this request has read the key and another one changes it before the
+// commit, the commit fails with a *[ConflictError], because replacing the value
+// would lose that change: use Update or GetOrSet, or declare the key with
+// WithLastWriteWins.
+func (t Typed[T]) Set(ctx context.Context, v T) error {
+	s, d := t.session(ctx)
+	raw, err := encodeValue(&s.m.codec, d, &v)
+	if err != nil {
+		return err
+	}
+	return s.set(ctx, d, raw, true)
+}
+
+// Delete removes the value. Where there is none, that is no change. It decodes
+// nothing, so it also removes what Get cannot read.
+func (t Typed[T]) Delete(ctx context.Context) error {
+	s, d := t.session(ctx)
+	return s.set(ctx, d, nil, false)
+}
+
+// Update changes the value with f, which gets the present value, or the default
+// where there is none; an absent map is empty, not nil. It returns what f made of
+// it. An error of f is returned as it is and nothing changes.
+//
+// The change is atomic over all nodes: when another request has changed the
+// session by the time this one commits, f runs again on the fresh value, perhaps
+// on another goroutine. So the result is provisional until then (call
+// [Session.Save] before acting on it), and f should depend on its argument alone
+// and touch nothing that the handler uses later. Inside f, other keys read as they
+// were before the Update, and changes return [ErrInUpdate].
+//
+// An error of f on fresh data makes the commit fail with a *[ReplayError].
+func (t Typed[T]) Update(ctx context.Context, f func(*T) error) (T, error) {
+	s, d := t.session(ctx)
+	var zero T
+	for range maxChanges {
+		u, err := s.beginUpdate(ctx, d)
+		if err != nil {
+			return zero, err
+		}
+		v, raw, err := runUpdate(s, d, f, u)
+		if err != nil {
+			return zero, err
+		}
+		done, err := s.finishUpdate(ctx, d, f, u, raw)
+		if err != nil {
+			return zero, err
+		}
+		if done {
+			return *v, nil
+		}
+	}
+	return zero, ErrContention
+}
+
+// GetOrSet returns the value, or stores and returns what f makes where there is
+// none. The first of all concurrent callers, on any node, wins and every one gets
+// its value: the key is committed at once. f runs at most once; when another
+// request was faster its result is dropped. An error of f is returned as it is.
+func (t Typed[T]) GetOrSet(ctx context.Context, f func() (T, error)) (T, error) {
+	v, ok, err := t.Lookup(ctx)
+	if ok || err != nil {
+		return v, err
+	}
+	s, d := t.session(ctx)
+	if v, err = f(); err != nil {
+		return v, err
+	}
+	raw, err := encodeValue(&s.m.codec, d, &v)
+	if err != nil {
+		return v, err
+	}
+	got, _, err := s.settle(ctx, d, &settlement{raw: raw, insert: true})
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	v, err = decodeValue[T](&s.m.codec, d, got)
+	if err != nil {
+		s.markBad(d, err)
+	}
+	return v, err
+}
+
+// Take returns the value and removes it, at once and exactly once: of concurrent
+// callers, on any node, one gets it and the others get false. A value that is not
+// a T is a *[ValueError] and stays.
+func (t Typed[T]) Take(ctx context.Context) (T, bool, error) {
+	s, d := t.session(ctx)
+	var v T
+	check := func(raw []byte) (err error) {
+		v, err = decodeValue[T](&s.m.codec, d, raw)
+		return err
+	}
+	raw, ok, err := s.settle(ctx, d, &settlement{check: check})
+	var zero T
+	if err != nil || !ok {
+		return zero, false, err
+	}
+	// check may last have seen another value than the one that was removed.
+	if err := check(raw); err != nil {
+		return zero, false, err
+	}
+	return v, true, nil
+}
+
+// decodeValue and defaultOf are apart from their callers so that the callers'
+// value need not be allocated.
+//
+//go:noinline
+func decodeValue[T any](c *valueCodec, d *declaration, raw []byte) (v T, err error) {
+	err = c.decode(d.name, raw, &v)
+	if err != nil { // which may have left half a value
+		var zero T
+		return zero, err
+	}
+	return v, nil
+}
+
+//go:noinline
+func defaultOf[T any](t Typed[T], ctx context.Context) (v T, err error) {
+	s, d := t.session(ctx)
+	err = d.def.decode(&s.m.codec, d, &v)
+	return v, err
+}
+
+func encodeValue[T any](c *valueCodec, d *declaration, v *T) ([]byte, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	if c.plain {
+		if raw, ok := encodePlain(v); ok {
+			return raw, nil
+		}
+	}
+	return c.encode(d.name, *v)
+}
+
+// runUpdate runs an Update function for the first time.
+func runUpdate[T any](s *Session, d *declaration, f func(*T) error, u updating) (*T, []byte, error) {
+	defer s.endUpdate()
+	v, err := startValue[T](&s.m.codec, d, u.raw, u.ok)
+	if err != nil {
+		if u.ok {
+			s.markBad(d, err)
+		}
+		return nil, nil, err
+	}
+	if err := callUpdate(f, v); err != nil {
+		return nil, nil, err
+	}
+	raw, err := encodeValue(&s.m.codec, d, v)
+	return v, raw, err
+}
+
+// replayUpdate runs it again. Only what the function itself returns is a
+// *ReplayError.
+func replayUpdate[T any](c *valueCodec, d *declaration, fn any, raw []byte, ok bool) ([]byte, error) {
+	v, err := startValue[T](c, d, raw, ok)
+	if err != nil {
+		return nil, err
+	}
+	if err := callUpdate(fn.(func(*T) error), v); err != nil {
+		return nil, &ReplayError{Key: d.name, Err: err}
+	}
+	return encodeValue(c, d, v)
+}
+
+// callUpdate is what inUpdate looks for.
+//
+//go:noinline
+func callUpdate[T any](f func(*T) error, v *T) error { return f(v) }
+
+// startValue returns what an Update function begins with.
+func startValue[T any](c *valueCodec, d *declaration, raw []byte, ok bool) (*T, error) {
+	v := new(T)
+	switch {
+	case ok && c.plain && decodePlain(raw, v):
+	case ok:
+		if err := c.decode(d.name, raw, v); err != nil {
+			return nil, err
+		}
+	case d.def != nil:
+		if err := d.def.decode(c, d, v); err != nil {
+			return nil, err
+		}
+	}
+	if r := reflect.TypeFor[T](); r.Kind() == reflect.Map {
+		if m := reflect.ValueOf(v).Elem(); m.IsNil() {
+			m.Set(reflect.MakeMap(r))
+		}
+	}
+	return v, nil
+}
+
+// defaultValue is what WithDefault was given.
+type defaultValue struct {
+	v       any
+	copies  bool // assignment copies all of it
+	encoded atomic.Pointer[encodedDefault]
+}
+
+type encodedDefault struct {
+	codec *valueCodec
+	raw   []byte
+}
+
+// decode sets *v, a *T, to a copy of the default.
+func (def *defaultValue) decode(c *valueCodec, d *declaration, v any) error {
+	if def.copies {
+		reflect.ValueOf(v).Elem().Set(reflect.ValueOf(def.v))
+		return nil
+	}
+	e := def.encoded.Load()
+	if e == nil || e.codec != c {
+		raw, err := c.encode(d.name, def.v)
+		if err != nil {
+			return err
+		}
+		e = &encodedDefault{codec: c, raw: raw}
+		def.encoded.Store(e)
+	}
+	return c.decode(d.name, e.raw, v)
+}
+
+// isPlain reports whether values of t share no memory with their copies.
+func isPlain(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64,
+		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return true
+	case reflect.Array:
+		return isPlain(t.Elem())
+	case reflect.Struct:
+		if t == timeType {
+			return true
+		}
+		for i := range t.NumField() {
+			if !isPlain(t.Field(i).Type) {
+				return false
+			}
+		}
+		return true
+	default:
+		return false
+	}
+}

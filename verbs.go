@@ -1,0 +1,329 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+	"unicode/utf8"
+
+	"github.com/typedsession/session/internal/record"
+	"github.com/typedsession/session/store"
+)
+
+// Info is what is known about a session besides its values.
+type Info struct {
+	// ID is a public handle for lists and for [Manager.Revoke]. It stays the same
+	// for the life of the session, opens nothing, and is not the credential. A
+	// session that has not been stored has none.
+	ID string
+	// Owner is what Login was given; empty before.
+	Owner string
+	// New says that the session has not been stored.
+	New bool
+	// Created, LoggedIn and Expires are when the session began, when Login was
+	// last called (zero: never), and when it ends if it is not used again.
+	Created, LoggedIn, Expires time.Time
+	// Expiry is the session's policy.
+	Expiry Expiry
+}
+
+// Info loads the session and describes it, with the changes of this request: a
+// pending Login shows its owner, though LoggedIn is set by the commit.
+func (s *Session) Info(ctx context.Context) (Info, error) {
+	if err := s.enterLoaded(ctx, false); err != nil {
+		return Info{}, err
+	}
+	defer s.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	meta := s.base
+	if s.isNew {
+		meta = s.m.newMeta(record.Hash{})
+		meta.Created = 0
+	}
+	if s.expiry.kind != kindDefault {
+		meta.Kind, meta.Idle, meta.At = uint8(s.expiry.kind), s.expiry.idle.Milliseconds(), s.expiry.at
+	}
+	info := storedInfo(s.key, &s.rec, &meta)
+	info.Owner = s.state.owner
+	if s.isNew {
+		info.ID, info.New = "", true
+		info.Expires = time.UnixMilli(expiresAt(&meta, s.m.now(), 0))
+	}
+	if s.frozen {
+		info.Expires = time.UnixMilli(meta.Deadline)
+	}
+	return info, nil
+}
+
+func storedInfo(key store.Key, rec *store.Record, meta *record.Meta) Info {
+	return Info{
+		ID: handle(key), Owner: string(meta.Owner),
+		Created: msTime(meta.Created), LoggedIn: msTime(meta.LoggedIn), Expires: rec.Expires,
+		Expiry: expiryOf(meta),
+	}
+}
+
+func msTime(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// Keys loads the session and returns the names of its keys, sorted.
+func (s *Session) Keys(ctx context.Context) ([]string, error) {
+	if err := s.enterLoaded(ctx, false); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.keys(), nil
+}
+
+// Clear removes every key, also those that other requests add before the commit.
+// The session, its owner and its credential stay.
+func (s *Session) Clear(ctx context.Context) error {
+	return s.change(ctx, func() error {
+		s.bad = nil
+		return s.append(entry{kind: opClear})
+	})
+}
+
+// change runs f between enter and leave with s.mu held.
+func (s *Session) change(ctx context.Context, f func() error) error {
+	if err := s.enterChange(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return f()
+}
+
+// Login says who the visitor is, after they have proved it: at sign-in, and at
+// each re-authentication (OWASP ASVS 7.2.4). At the commit the session gets a new
+// credential, a new absolute lifetime, and owner in the store's index. The old
+// credential reads for [Config.Grace] what it could read before, and writes
+// nothing; requests begun before it are refused with [ErrSuperseded].
+//
+// Values stay, unless the session belonged to another owner: then they are
+// removed first, those that this request set before Login included. Of two
+// concurrent logins in one session both succeed, the later one in a new session
+// with only its own values.
+//
+// owner is any UTF-8 text without NUL of 1 to 255 bytes that never changes for
+// one user, such as an account's ID.
+func (s *Session) Login(ctx context.Context, owner string) error {
+	if err := checkOwner(owner); err != nil {
+		return err
+	}
+	if err := s.enterLoaded(ctx, true); err != nil {
+		return err
+	}
+	defer s.leave()
+	if s.frozen { // a login does not fail because another one was faster
+		s.becomeNew()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent {
+		return ErrHeadersSent
+	}
+	if err := s.append(entry{kind: opLogin, name: owner}); err != nil {
+		return err
+	}
+	s.rotate = rotateLogin
+	return nil
+}
+
+var errOwner = errors.New("session: an owner must be non-empty, valid UTF-8 without NUL")
+
+func checkOwner(owner string) error {
+	switch {
+	case len(owner) > maxOwner:
+		return &LimitError{Limit: LimitOwner, Max: maxOwner, Got: len(owner)}
+	case owner == "" || !utf8.ValidString(owner):
+		return errOwner
+	}
+	for i := range len(owner) {
+		if owner[i] == 0 {
+			return errOwner
+		}
+	}
+	return nil
+}
+
+// Elevate gives the session a new credential because its privileges change, as
+// for an administration mode. Everything else is kept, the absolute lifetime
+// included. What is said of the old credential at [Session.Login] holds here; a
+// concurrent Elevate is refused with [ErrSuperseded]. A session that is not
+// stored yet has nothing to elevate: no change.
+func (s *Session) Elevate(ctx context.Context) error { return s.rotateTo(ctx, rotateLogin) }
+
+// Rotate gives the session a new credential without a change of privileges.
+// The old one stays as good for [Config.Grace], so that requests under way are
+// not disturbed; of concurrent calls one takes effect, and none within
+// [Config.MinRotate] of the last rotation. For logins and changes of privileges
+// this is not enough: use Login or Elevate. A session that is not stored yet is
+// not changed.
+func (s *Session) Rotate(ctx context.Context) error { return s.rotateTo(ctx, rotateKeep) }
+
+func (s *Session) rotateTo(ctx context.Context, r rotation) error {
+	return s.change(ctx, func() error {
+		switch {
+		case s.isNew:
+			return nil
+		case s.sent:
+			return ErrHeadersSent
+		}
+		s.rotate = max(s.rotate, r)
+		s.rev++
+		return nil
+	})
+}
+
+// SetExpiry changes when this session ends; the zero Expiry means that of the
+// Config. It is kept with the session. An Expiry that is past or beyond the
+// session's absolute lifetime is a *[ConfigError]. When the cookie has to change
+// with it, the session is rotated as by Rotate, however soon; a request that
+// still carries the credential before the last rotation changes the server's
+// end only. It stores nothing by itself in a session that is not stored yet.
+func (s *Session) SetExpiry(ctx context.Context, e Expiry) error {
+	return s.change(ctx, func() error {
+		if e == (Expiry{}) {
+			e = s.m.cfg.Expiry
+		} else if e.kind == kindDefault {
+			e = e.WithIdle(e.idle)
+		}
+		now, lifetime := time.Now(), s.m.cfg.Lifetime
+		deadline := now.Add(lifetime)
+		if !s.isNew && !s.state.login {
+			deadline = time.UnixMilli(s.base.Deadline)
+		}
+		if err := e.check(now, deadline, lifetime); err != nil {
+			return &ConfigError{Problems: []error{err}}
+		}
+		if was := expiryOf(&s.base); !s.isNew && (was.persistent() != e.persistent() || was.at != e.at) {
+			if s.sent {
+				return ErrHeadersSent
+			}
+			s.rotate = max(s.rotate, rotateForced)
+		}
+		s.expiry = e
+		s.rev++
+		return nil
+	})
+}
+
+// Save commits now what the request has changed so far; the commit at the
+// response then has only what comes later. Afterwards reads show the committed
+// state, with the results of Updates as they were stored: act on them after Save,
+// not before. What was saved stands, whatever the response becomes.
+//
+// With nothing to save it does nothing. After a *[ConflictError], a *[ReplayError],
+// [ErrContention] or a *[LimitError] nothing has been written, and the changes are
+// still pending; after [ErrDestroyed], [ErrSuperseded] or [ErrUnknown] the session
+// is of no more use in this request.
+func (s *Session) Save(ctx context.Context) error {
+	if err := s.enterLoaded(ctx, true); err != nil {
+		return err
+	}
+	defer s.leave()
+	if s.frozen || !s.changed() {
+		return nil
+	}
+	if err := s.writable(); err != nil {
+		return err
+	}
+	return s.flush(ctx)
+}
+
+// Destroy ends the session at once and on all nodes: logout. From now on this
+// request holds a new, empty session, where a farewell message may be set; the
+// visitor's cookie is removed, or replaced if something was set. A session that
+// was not stored loses what was set in it.
+//
+// An error means that the session may still exist. Then the request fails, unless
+// a second call of Destroy succeeds.
+func (s *Session) Destroy(ctx context.Context) error {
+	fail, err := s.enterDestroy(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.leave()
+	switch {
+	case s.frozen:
+		err = ErrSuperseded
+	case s.isNew:
+		remove := s.remove
+		s.becomeNew()
+		s.remove = remove
+		return nil
+	default:
+		err = storeError("delete", s.m.store.Delete(ctx, s.key))
+		fail = err
+	}
+	if err == nil {
+		s.becomeNew()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail, s.remove = fail, err == nil
+	return err
+}
+
+// enterDestroy is enterLoaded, but a loaded session can be destroyed even when
+// nothing else can be done with it any more. The reason for that is returned.
+func (s *Session) enterDestroy(ctx context.Context) (fail, err error) {
+	s.mu.Lock()
+	if s.loaded && !errors.Is(s.fail, ErrDestroyed) {
+		fail, s.fail = s.fail, nil
+	}
+	s.mu.Unlock()
+	if err = s.enterLoaded(ctx, true); err != nil && fail != nil {
+		s.remember(fail)
+	}
+	return fail, err
+}
+
+// Reload reads the session again and forgets what this request has read, for
+// handlers that live long. With unsaved changes it returns [ErrPending]. An error
+// of the store leaves the session as it was; [ErrDestroyed] and [ErrSuperseded]
+// say that it is over.
+func (s *Session) Reload(ctx context.Context) error {
+	if err := s.enterLoaded(ctx, true); err != nil {
+		return err
+	}
+	defer s.leave()
+	switch {
+	case s.changed():
+		return ErrPending
+	case s.isNew:
+		return nil
+	}
+	f, err := s.m.find(ctx, s.cred, true)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.match == matchNone:
+		return s.failed(ErrDestroyed)
+	case f.match != matchCurrent && !s.frozen:
+		return s.failed(ErrSuperseded)
+	}
+	s.adopt(&f)
+	return nil
+}
+
+// changed reports whether anything waits for the commit. It must be called
+// between enter and leave.
+func (s *Session) changed() bool {
+	return s.rotate != rotateNone || s.expiry.kind != kindDefault || s.state.pending()
+}
+
+// isFinal reports whether a session is of no more use in this request.
+func isFinal(err error) bool {
+	return errors.Is(err, ErrDestroyed) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrUnknown)
+}
