@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"runtime"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -107,9 +106,8 @@ func (s *Session) set(ctx context.Context, d *declaration, raw []byte, present b
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, ok, rooted := s.state.find(d.name)
-	if rooted && ok == present && string(old) == string(raw) && !s.touched(d.name) {
-		return nil // as loaded
+	if old, ok, _ := s.state.find(d.name); ok == present && string(old) == string(raw) && s.state.undecided(d.name) {
+		return nil // as stored
 	}
 	mark, observed := s.readMarkOf(d.name)
 	observed = observed && !d.lastWriteWins
@@ -123,13 +121,6 @@ func (s *Session) set(ctx context.Context, d *declaration, raw []byte, present b
 		delete(s.bad, d.name)
 	}
 	return s.append(e)
-}
-
-// touched reports whether the log has an entry that may decide about name.
-func (s *Session) touched(name string) bool {
-	return slices.ContainsFunc(s.state.log, func(e entry) bool {
-		return e.single() && e.name == name && e.kind != opSettled || e.empties()
-	})
 }
 
 // append must be called between enter and leave, with s.mu held.

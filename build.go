@@ -26,8 +26,8 @@ func (s *Session) buildLog(env *record.View, cur *store.Record) (outcome, error)
 	var buf [4]record.Edit
 	edits := st.edits(buf[:0])
 	r := s.rotationOn(env, cur)
-	if len(edits.Set) == 0 && !edits.Clear && !st.login && r == rotateNone &&
-		(cur.Version == 0 || !s.changesExpiry(&env.Meta)) {
+	if len(edits.Set) == 0 && !st.login && r == rotateNone &&
+		(cur.Version == 0 || !edits.Clear && !s.changesExpiry(&env.Meta)) {
 		return outcome{rec: *cur, skip: true, replayed: replayed}, nil
 	}
 	return s.frame(env, cur, &edits, r, st, replayed)

@@ -25,14 +25,29 @@ type Codec interface {
 }
 
 // JSON is the default codec: the encoding of package encoding/json, by way of
-// github.com/goccy/go-json. Its errors are not those of encoding/json.
+// github.com/goccy/go-json, which is several times as fast.
 type JSON struct{}
 
 // Marshal returns the JSON encoding of v.
 func (JSON) Marshal(v any) ([]byte, error) { return gojson.Marshal(v) }
 
-// Unmarshal decodes data into v.
-func (JSON) Unmarshal(data []byte, v any) error { return gojson.Unmarshal(data, v) }
+// Unmarshal decodes data into v, which should point to a zero value. What the fast
+// decoder refuses is decided by encoding/json, and the errors are its own.
+func (JSON) Unmarshal(data []byte, v any) error {
+	if gojson.Unmarshal(data, v) == nil {
+		return nil
+	}
+	p := reflect.ValueOf(v)
+	if p.Kind() != reflect.Pointer || p.IsNil() {
+		return json.Unmarshal(data, v)
+	}
+	clean := reflect.New(p.Type().Elem()) // v may hold half a value by now
+	if err := json.Unmarshal(data, clean.Interface()); err != nil {
+		return err
+	}
+	p.Elem().Set(clean.Elem())
+	return nil
+}
 
 // valueCodec is the codec of one manager with its bounds.
 type valueCodec struct {

@@ -44,15 +44,16 @@ func (d *detached) Done() <-chan struct{} {
 
 // Err implements context.Context.
 func (d *detached) Err() error {
+	if !time.Now().Before(d.deadline) {
+		d.end(context.DeadlineExceeded) // the timer may be late, or nobody has asked for one
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.err == nil && !time.Now().Before(d.deadline) {
-		return context.DeadlineExceeded
-	}
 	return d.err
 }
 
-// end is for the owner: it releases the timer and ends what still waits.
+// end ends the context, if nothing has before: for the owner, when the commit is
+// over.
 func (d *detached) end(cause error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -38,19 +38,19 @@ func OnSessionEnd() Expiry { return Expiry{kind: kindSessionEnd, idle: defaultId
 
 // OnInactivity ends the session after d without activity, and at the latest
 // after [Config.Lifetime]. The cookie is persistent.
-func OnInactivity(d time.Duration) Expiry { return Expiry{kind: kindInactivity, idle: d} }
+func OnInactivity(d time.Duration) Expiry { return Expiry{kind: kindInactivity}.WithIdle(d) }
 
 // AtTime ends the session at t, which must lie within [Config.Lifetime]. The
 // cookie is persistent. There is no inactivity limit unless WithIdle sets one.
 func AtTime(t time.Time) Expiry { return Expiry{kind: kindAtTime, at: t.UnixMilli()} }
 
-// WithIdle returns e with an inactivity limit of d.
+// WithIdle returns e with an inactivity limit of d, which is kept to the
+// millisecond.
 func (e Expiry) WithIdle(d time.Duration) Expiry {
 	if e.kind == kindDefault {
 		e = OnSessionEnd()
 	}
-	e.idle = d
-	if d <= 0 {
+	if e.idle = d.Truncate(time.Millisecond); e.idle <= 0 {
 		e.idle = -1 // asked for, and refused by check
 	}
 	return e

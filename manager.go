@@ -135,7 +135,7 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.MinRotate < cfg.Grace {
 		check(fmt.Errorf("MinRotate of %v is shorter than Grace of %v", cfg.MinRotate, cfg.Grace))
 	}
-	if cfg.Expiry.kind == kindDefault && cfg.Expiry.idle == 0 {
+	if cfg.Expiry == (Expiry{}) {
 		cfg.Expiry = OnSessionEnd()
 		cfg.Expiry.idle = min(cfg.Expiry.idle, cfg.Lifetime)
 	}

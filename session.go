@@ -2,19 +2,14 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/typedsession/session/internal/record"
 	"github.com/typedsession/session/store"
 )
-
-// maxCandidates is how many well-formed credentials of one request are tried.
-const maxCandidates = 3
 
 type rotation uint8
 
@@ -214,6 +209,8 @@ func (s *Session) enterChange(ctx context.Context) error {
 
 // writable must be called between enter and leave.
 func (s *Session) writable() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case s.frozen:
 		return ErrSuperseded
@@ -222,187 +219,4 @@ func (s *Session) writable() error {
 	default:
 		return nil
 	}
-}
-
-// load must be called between enter and leave. A failure is remembered, unless
-// it is only that the caller stopped waiting.
-func (s *Session) load(ctx context.Context) error {
-	if s.loaded {
-		return nil
-	}
-	err := s.open(ctx, s.fresh)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case err == nil:
-		s.loaded = true
-	case ctx.Err() == nil:
-		s.fail = err
-	}
-	return err
-}
-
-// open finds the record that the request's credentials open.
-func (s *Session) open(ctx context.Context, fresh bool) error {
-	var fallback found
-	for i := range int(s.nextCand) {
-		cred := s.cred
-		if i > 0 {
-			cred = s.more[i-1]
-		}
-		f, err := s.m.find(ctx, cred, fresh)
-		if err != nil {
-			return err
-		}
-		switch {
-		case f.match == matchCurrent:
-			s.adopt(&f)
-			return nil
-		case f.match != matchNone && fallback.match == matchNone:
-			fallback = f
-		}
-	}
-	if fallback.match != matchNone {
-		s.adopt(&fallback)
-		return nil
-	}
-	s.becomeNew()
-	return nil
-}
-
-// match says what a secret is good for.
-type match uint8
-
-const (
-	matchNone    match = iota
-	matchCurrent       // everything
-	matchFrozen        // reading what Prev holds
-	matchLost          // nothing; but the session's cookie is on its way
-)
-
-// found is a record and what a credential may do with it.
-type found struct {
-	match     match
-	cred      credential
-	key       store.Key
-	rec       store.Record
-	view      record.View
-	presented record.Hash
-}
-
-// find loads the record of a credential. No record, or one that the secret
-// does not open, is matchNone.
-func (m *Manager) find(ctx context.Context, cred credential, fresh bool) (f found, err error) {
-	f.cred, f.key = cred, cred.storeKey(&m.scopeHash)
-	f.rec, err = m.load(ctx, f.key, fresh)
-	if errors.Is(err, store.ErrNotFound) {
-		return found{}, nil
-	}
-	if err != nil {
-		return found{}, storeError("load", err)
-	}
-	if f.view, err = m.parse(f.rec.Data); err != nil {
-		return found{}, err
-	}
-	f.presented = cred.secretHash()
-	f.match = matchSecret(&f.view, &f.presented, m.now(), m.cfg.Grace.Milliseconds())
-	if f.match != matchCurrent && m.fresh != nil && !fresh {
-		return m.find(ctx, cred, true) // the cached record may be older than the secret
-	}
-	return f, nil
-}
-
-// matchSecret compares in constant time, as OWASP asks.
-func matchSecret(v *record.View, secret *record.Hash, now, grace int64) match {
-	switch {
-	case equalHash(secret, &v.Secret):
-		return matchCurrent
-	case v.Prev.Mode != record.ModeNone && now < v.Prev.Until && equalHash(secret, &v.Prev.Hash):
-		if v.Prev.Mode == record.ModeAlias {
-			return matchCurrent
-		}
-		return matchFrozen
-	case now < v.Rotated+grace:
-		// Of an older rotation, or a guess. A new session's cookie could replace
-		// the one that the rotation has just sent.
-		return matchLost
-	default:
-		return matchNone
-	}
-}
-
-// parse reads a frame within the bounds of the manager.
-func (m *Manager) parse(data []byte) (record.View, error) {
-	view, err := record.Parse(data)
-	if err != nil {
-		return record.View{}, storeError("load", err)
-	}
-	if err := m.checkSize(view.Values.Size()); err != nil {
-		return record.View{}, err
-	}
-	return view, nil
-}
-
-func (m *Manager) checkSize(s record.Size) error {
-	switch {
-	case s.Keys > m.cfg.MaxKeys:
-		return &LimitError{Limit: LimitKeys, Max: m.cfg.MaxKeys, Got: s.Keys}
-	case s.Bytes > m.cfg.MaxBytes:
-		return &LimitError{Limit: LimitBytes, Max: m.cfg.MaxBytes, Got: s.Bytes}
-	default:
-		return nil
-	}
-}
-
-func (m *Manager) now() int64 { return time.Now().UnixMilli() }
-
-// adopt must be called between enter and leave.
-func (s *Session) adopt(f *found) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.nextCand = 1
-	s.cred, s.more = f.cred, nil
-	s.key, s.rec, s.presented = f.key, f.rec, f.presented
-	s.isNew, s.frozen, s.behind = false, f.match != matchCurrent, false
-	s.resetRequest()
-	switch f.match {
-	case matchFrozen:
-		p := &f.view.Prev
-		s.base = record.Meta{Created: f.view.Created, LoggedIn: p.LoggedIn, Kind: f.view.Kind, Idle: f.view.Idle, At: f.view.At}
-		s.base.Deadline = p.Until
-		s.state.reset(p.Values, string(p.Owner), s.firstEntry[:0])
-	case matchLost:
-		s.base = record.Meta{}
-		s.state.reset(record.Values{}, "", s.firstEntry[:0])
-	default:
-		s.base = f.view.Meta
-		s.state.reset(f.view.Values, s.m.ownerOf(&f.rec, f.view.Owner), s.firstEntry[:0])
-	}
-}
-
-// becomeNew makes s a session without a record: nothing is carried over.
-func (s *Session) becomeNew() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.nextCand, s.more, s.cred = 0, nil, credential{}
-	s.key, s.rec, s.base = store.Key{}, store.Record{}, record.Meta{}
-	s.isNew, s.frozen, s.behind, s.issue = true, false, false, false
-	s.resetRequest()
-	s.state.reset(record.Values{}, "", s.firstEntry[:0])
-}
-
-// resetRequest forgets what the request did. s.mu is held.
-func (s *Session) resetRequest() {
-	s.rotate, s.expiry, s.commitID, s.nextCred = rotateNone, Expiry{}, 0, nil
-	s.reads, s.bad = s.firstReads[:0], nil
-	s.rev++
-}
-
-// ownerOf returns the owner in a frame, sharing the memory of the store's copy.
-func (m *Manager) ownerOf(rec *store.Record, owner []byte) string {
-	if prefix := len(m.cfg.Scope.name) + 1; len(owner) > 0 && len(rec.Owner) == prefix+len(owner) &&
-		rec.Owner[prefix:] == string(owner) {
-		return rec.Owner[prefix:]
-	}
-	return string(owner)
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"slices"
 
 	"github.com/typedsession/session/internal/record"
 	"github.com/typedsession/session/store"
@@ -88,8 +89,7 @@ func (s *Session) settled(t *settlement, out *outcome) {
 		s.behind = true
 		s.stored(out)
 	}
-	own := s.touched(t.name)
-	if !out.applied && own {
+	if !out.applied && !s.state.undecided(t.name) {
 		return // what the log says about the key is still to be committed
 	}
 	kept := s.state.log[:0:0]
@@ -97,8 +97,8 @@ func (s *Session) settled(t *settlement, out *outcome) {
 		if e.single() && e.name == t.name {
 			continue
 		}
-		if !e.single() {
-			e.keep = append(e.keep[:len(e.keep):len(e.keep)], t.name)
+		if !e.single() && !slices.Contains(e.keep, t.name) {
+			e.keep = append(slices.Clip(e.keep), t.name)
 		}
 		kept = append(kept, e)
 	}

@@ -62,8 +62,9 @@ func (st *state) reset(values record.Values, owner string, log []entry) {
 	st.index, st.wipes = nil, nil
 }
 
-// find returns the value of a key, and whether it depends on loaded data.
-func (st *state) find(name string) (raw []byte, ok, rooted bool) {
+// last returns the entry that decides about a key, nil when that is the loaded
+// value or, if wiped is set, an entry that emptied the session.
+func (st *state) last(name string) (e *entry, wiped bool) {
 	last := -1
 	if st.index != nil {
 		if i, found := st.index[name]; found {
@@ -71,7 +72,7 @@ func (st *state) find(name string) (raw []byte, ok, rooted bool) {
 		}
 	} else {
 		for i := len(st.log) - 1; i >= 0; i-- {
-			if e := &st.log[i]; e.single() && e.name == name {
+			if l := &st.log[i]; l.single() && l.name == name {
 				last = i
 				break
 			}
@@ -79,15 +80,32 @@ func (st *state) find(name string) (raw []byte, ok, rooted bool) {
 	}
 	for i := len(st.wipes) - 1; i >= 0 && st.wipes[i] > last; i-- {
 		if !slices.Contains(st.log[st.wipes[i]].keep, name) {
-			return nil, false, false
+			return nil, true
 		}
 	}
-	if last >= 0 {
-		e := &st.log[last]
+	if last < 0 {
+		return nil, false
+	}
+	return &st.log[last], false
+}
+
+// find returns the value of a key, and whether it depends on loaded data.
+func (st *state) find(name string) (raw []byte, ok, rooted bool) {
+	e, wiped := st.last(name)
+	switch {
+	case wiped:
+		return nil, false, false
+	case e != nil:
 		return e.raw, e.present, e.rooted
 	}
 	v, ok := st.values.Find(name)
 	return v.Raw, ok, true
+}
+
+// undecided reports whether the log leaves a key as it is stored.
+func (st *state) undecided(name string) bool {
+	e, wiped := st.last(name)
+	return !wiped && (e == nil || e.kind == opSettled)
 }
 
 // add appends an entry whose result has been filled in.
@@ -99,6 +117,12 @@ func (st *state) add(e entry) {
 	switch {
 	case e.empties():
 		st.size = record.Size{}
+		for _, name := range e.keep {
+			if raw, ok, _ := st.find(name); ok {
+				st.size.Keys++
+				st.size.Bytes += record.EntrySize(name, raw)
+			}
+		}
 		st.wipes = append(st.wipes, len(st.log))
 	case e.single():
 		st.size = st.sizeAfter(e.name, e.raw, e.present)
@@ -136,8 +160,9 @@ func (st *state) sizeAfter(name string, raw []byte, present bool) record.Size {
 	return s
 }
 
-// edits returns what the log makes of the values, less what changes nothing. It
-// appends to set, which is empty.
+// edits returns what the log makes of the values, less what changes nothing; a
+// Clear counts as a change, because of keys that others may be adding. It appends to
+// set, which is empty.
 func (st *state) edits(set []record.Edit) record.Edits {
 	e := record.Edits{Set: set}
 	first := 0
@@ -163,9 +188,6 @@ func (st *state) edits(set []record.Edit) record.Edits {
 		e.Set = append(e.Set, record.Edit{Name: l.name, Raw: l.raw, Delete: !l.present})
 	}
 	slices.SortFunc(e.Set, func(a, b record.Edit) int { return strings.Compare(a.Name, b.Name) })
-	if e.Clear && !anyDropped(st.values, e.Keep) {
-		e.Clear = false
-	}
 	return e
 }
 
@@ -176,15 +198,6 @@ func (st *state) later(i int, name string) bool {
 	}
 	for j := i + 1; j < len(st.log); j++ {
 		if l := &st.log[j]; l.single() && l.name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func anyDropped(values record.Values, keep []string) bool {
-	for v := range values.All() {
-		if !slices.Contains(keep, string(v.Name)) {
 			return true
 		}
 	}

@@ -42,18 +42,30 @@ func (m *Manager) Finish(ctx context.Context, s *Session) error {
 		return err
 	}
 	defer s.leave()
+	if pending, err := s.beforeFinish(); !pending {
+		s.close()
+		return err
+	}
 	defer s.close()
-	switch fail := s.failure(); {
+	return s.flushDetached(ctx)
+}
+
+// beforeFinish reports whether there is anything left to commit, and what there
+// is to return if not.
+func (s *Session) beforeFinish() (pending bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
 	case s.closed || s.told:
-		return nil
-	case fail != nil:
-		return fail
+		return false, nil
+	case s.fail != nil:
+		return false, s.fail
 	case s.dropped || s.frozen || !s.loaded || !s.changed():
-		return nil
+		return false, nil
 	case !s.sent:
-		return errNotCommitted
+		return false, errNotCommitted
 	default:
-		return s.flushDetached(ctx)
+		return true, nil
 	}
 }
 
@@ -65,12 +77,14 @@ func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
 		return Ticket{}, err
 	}
 	defer s.leave()
-	if s.sent {
+	sent, err := s.beforeAnswer()
+	switch {
+	case sent:
 		s.answered(keep, nil)
 		return Ticket{}, nil
-	}
-	err := s.failure()
-	if keep && err == nil && s.loaded && !s.frozen {
+	case !keep:
+		err = nil
+	case err == nil && s.loaded && !s.frozen:
 		if s.changed() {
 			err = s.flushDetached(ctx)
 		}
@@ -78,11 +92,14 @@ func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
 			err = s.touch(ctx)
 		}
 	}
-	if !keep {
-		err = nil
-	}
 	s.answered(keep, err)
 	return s.ticket(), err
+}
+
+func (s *Session) beforeAnswer() (sent bool, fail error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent, s.fail
 }
 
 // answered notes that the response begins, with err if it is not nil.
@@ -94,12 +111,6 @@ func (s *Session) answered(keep bool, err error) {
 	if err != nil {
 		s.fail, s.told = err, true
 	}
-}
-
-func (s *Session) failure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fail
 }
 
 // acquire is enter for transports, which are never refused. It waits for verbs

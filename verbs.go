@@ -194,8 +194,6 @@ func (s *Session) SetExpiry(ctx context.Context, e Expiry) error {
 	return s.change(ctx, func() error {
 		if e == (Expiry{}) {
 			e = s.m.cfg.Expiry
-		} else if e.kind == kindDefault {
-			e = e.WithIdle(e.idle)
 		}
 		now, lifetime := time.Now(), s.m.cfg.Lifetime
 		deadline := now.Add(lifetime)

@@ -95,14 +95,12 @@ func (c *cookie) write(header http.Header, t session.Ticket) {
 	header["Cache-Control"] = []string{"no-store"}
 }
 
-// vary is shared between responses; appending to it copies.
-var vary = []string{"Cookie"}[:1:1]
-
 // addVary says to caches that the response depends on the cookie.
-func addVary(header http.Header) {
+func (x *writer) addVary(header http.Header) {
 	have := header["Vary"]
 	if len(have) == 0 {
-		header["Vary"] = vary
+		x.vary[0] = "Cookie" // whose memory costs no allocation, and is nobody else's
+		header["Vary"] = x.vary[:1:1]
 		return
 	}
 	for _, line := range have {

@@ -73,6 +73,7 @@ func (mw *Middleware) Handler(next http.Handler) http.Handler {
 		x.r = r.WithContext(session.NewContext(r.Context(), s))
 		defer x.end(r)
 		next.ServeHTTP(x.withInterfaces(), x.r)
+		_ = x.decide(http.StatusOK) // answered there
 		x.returned = true
 	})
 }

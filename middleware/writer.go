@@ -23,7 +23,8 @@ type writer struct {
 	decided  bool  // committed, discarded or failed
 	used     bool  // the session had been used by then
 	failed   error // the commit's
-	returned bool  // the handler did, without a panic
+	returned bool  // the handler and the commit did, without a panic
+	vary     [1]string
 }
 
 // saved returns a copy of h, nil when it is empty.
@@ -75,7 +76,7 @@ func (x *writer) prepare(header http.Header, ticket session.Ticket) {
 	if !x.used {
 		return
 	}
-	addVary(header)
+	x.addVary(header)
 	if makePrivate(header) {
 		x.mw.cfg.Report(x.r, ErrPublic)
 	}
@@ -93,7 +94,6 @@ func (x *writer) end(r *http.Request) {
 	ctx := x.r.Context()
 	switch {
 	case x.returned:
-		_ = x.decide(http.StatusOK) // answered there
 	case !x.decided:
 		x.decided = true
 		ticket, _ := x.mw.manager.Discard(ctx, x.s)

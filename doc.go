@@ -1,0 +1,69 @@
+// Package session keeps HTTP sessions in which the compiler knows what is in
+// them.
+//
+// # Model
+//
+// A session is a set of JSON values under string keys, one session per visitor.
+// A program declares the keys it uses, with their types:
+//
+//	var Counter = session.Key[int]("counter")
+//
+// and handlers use them with the context of the request:
+//
+//	n, err := Counter.Update(r.Context(), func(n *int) error { *n++; return nil })
+//
+// Three layers lie beneath. A [Manager] opens, commits and revokes sessions. A
+// transport, such as package middleware for net/http, reads the cookie, calls the
+// manager, and writes the cookie. A store keeps records: package store is its
+// contract, store/memory an implementation, store/storetest the proof that a store
+// keeps the contract.
+//
+// A session is loaded when a handler first uses it, and committed once, before the
+// first byte of the response. What a request did is a log of changes, not a copy
+// of the session: when another request was faster, the log is applied again to
+// what that one has stored. Changes of different keys never meet; the functions
+// given to [Typed.Update] run again on the fresh value; replacing a value that has
+// changed since it was read is a [ConflictError]. [Typed.Take], [Typed.GetOrSet],
+// [Session.Save] and [Session.Destroy] act at once.
+//
+// The cookie holds a key, which names the session for life, and a secret, which
+// [Session.Login], [Session.Elevate] and [Session.Rotate] replace. The store sees
+// hashes of both. A rotation is one swap of one record, and a key that has been
+// deleted is never used again.
+//
+// Once a load has failed, every verb of the request returns that error, nothing
+// is committed, and the response is an error, unless the handler has answered with
+// one itself. A value that could not be decoded cannot be overwritten before it
+// has been deleted: a handler that ignores an error cannot destroy what it failed
+// to read.
+//
+// # Promises
+//
+// Each has tests that carry its number: go test -run Promise ./...
+//
+//  1. No lost update: concurrent changes to different keys all survive; concurrent
+//     Updates of one key all count; on any number of nodes.
+//  2. No resurrection: once Destroy, Revoke or expiry has been acknowledged, no
+//     later request of any node reads or writes that session.
+//  3. Rotation is atomic and keeps the data; requests under way with the old
+//     credential neither fork the session nor are answered as logged out within a
+//     short grace window. After a change of privileges the old credential reads
+//     only what it could read before, and writes nothing.
+//  4. A client never chooses an id; unknown, malformed, expired or duplicated
+//     cookies create nothing.
+//  5. A visitor who never touches the session costs no store call, no cookie, no
+//     record, no Vary.
+//  6. A store failure is an error, never an empty session; a change that was not
+//     saved is never reported as saved.
+//  7. A value of the wrong type or shape is an error on that key alone; other keys,
+//     and keys the program does not know, are kept byte for byte.
+//  8. Absolute and idle limits are enforced by the server; only Login starts a new
+//     absolute one.
+//  9. No credential in any log line, error, %v, %+v or %#v, or in the store.
+//  10. Bounded: size of a session, number of keys, nesting, retries; the library
+//     starts no goroutine. A limit met is a typed error, and nothing is lost.
+//
+// A store whose backend cannot keep a promise says so in its documentation. Not
+// promised: dependencies between keys are not checked (write skew), and two first
+// requests without a cookie make two sessions, of which the browser keeps one.
+package session
