@@ -19,13 +19,15 @@ type OwnerIndex interface {
 	// them. Fewer than limit means that there are no more. The zero Key starts
 	// from the beginning. A record that is live and owned by owner during the
 	// whole of a listing is in it; one that comes, goes or changes its owner
-	// meanwhile may be or not.
+	// meanwhile may be or not. Nobody is listed under the empty owner. limit is
+	// positive.
 	ListOwner(ctx context.Context, owner string, after Key, limit int) ([]Entry, error)
 
 	// DeleteOwner deletes every record that is owned by owner when the method
 	// is called and still when it is reached, except those whose keys are
 	// given. Each deletion is one Delete that happens only while owner still
-	// owns the record. It returns how many it deleted, also with an error.
+	// owns the record. It returns how many live records it deleted, also with an
+	// error. The empty owner owns nothing: no record is deleted.
 	DeleteOwner(ctx context.Context, owner string, except ...Key) (int64, error)
 }
 
@@ -34,7 +36,8 @@ type OwnerIndex interface {
 type Sweeper interface {
 	// DeleteExpired removes at most limit records that have expired by the
 	// store's clock and returns how many it removed, also with an error. Fewer
-	// than limit means that none are left. It never removes a live record, and
+	// than limit means that none are left; limit is positive. It never removes a
+	// live record, and
 	// holds nothing up for long: the caller comes back for the rest.
 	DeleteExpired(ctx context.Context, limit int) (int64, error)
 }

@@ -40,7 +40,7 @@ type Record struct {
 	Owner string
 }
 
-// The answers of a store that are no failures. A store may wrap them; every
+// The answers of a store that leave nothing open. A store may wrap them; every
 // other error means that the store could not do its work, and that the outcome
 // of a write is not known.
 var (
@@ -51,6 +51,9 @@ var (
 	ErrExists = errors.New("store: record exists")
 	// ErrConflict says that Swap found another version than the expected one.
 	ErrConflict = errors.New("store: version conflict")
+	// ErrRefused says that a store would not take a write, for want of room for
+	// example, and that nothing has changed.
+	ErrRefused = errors.New("store: write refused")
 )
 
 // Store keeps records. All methods are safe for concurrent use, and each is
@@ -65,13 +68,15 @@ var (
 //
 // A method that returns an error other than those named did not necessarily
 // fail to take effect. It must not repeat a write by itself unless the
-// repetition cannot be noticed. Methods return soon after ctx has ended.
+// repetition cannot be noticed. Methods return soon after ctx has ended, with an
+// error that is none of those above.
 type Store interface {
 	// Load returns the live record of key, or ErrNotFound.
 	Load(ctx context.Context, key Key) (Record, error)
 
 	// Insert creates the record, or returns ErrExists and changes nothing. It
-	// never replaces a record, however old.
+	// never replaces a record, however old. A record that has expired already is
+	// inserted like any other: clocks differ.
 	Insert(ctx context.Context, key Key, r Record) error
 
 	// Swap replaces the record if it is live and its version is old. Data,
