@@ -9,50 +9,70 @@ import (
 
 // The untyped half of the verbs of Typed.
 
+// look calls f with the session as the caller may see it, loaded and with s.mu
+// held: that of the request, or what a replay is building on. A commit that is
+// under way does not hold it up.
+func (s *Session) look(ctx context.Context, f func(st *state)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if err := s.usable(toRead); err != nil {
+			return err
+		}
+		s.used = true
+		switch {
+		case s.scratch != nil && inUpdate():
+			f(s.scratch)
+			return nil
+		case s.loaded:
+			f(&s.state)
+			return nil
+		}
+		if err := s.loadUnlocked(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// loadUnlocked must be called with s.mu held, and gives it up meanwhile.
+func (s *Session) loadUnlocked(ctx context.Context) error {
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	if err := s.enterLoaded(ctx, toRead); err != nil {
+		return err
+	}
+	s.leave()
+	return nil
+}
+
 // read returns the stored form of a key as the request sees it.
 func (s *Session) read(ctx context.Context, d *declaration) (raw []byte, ok bool, err error) {
 	if d.err != nil {
 		return nil, false, d.err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		if err := s.usable(false); err != nil {
-			return nil, false, err
+	err = s.look(ctx, func(st *state) {
+		raw, ok, _ = st.find(d.name)
+		if st == &s.state {
+			s.mark(readMark{name: d.name})
 		}
-		s.used = true
-		if s.scratch != nil && inUpdate() { // a replay reads what it is building on
-			raw, ok, _ := s.scratch.find(d.name)
-			return raw, ok, nil
-		}
-		if s.loaded {
-			raw, ok, rooted := s.state.find(d.name)
-			if rooted {
-				s.markRead(d.name)
-			}
-			return raw, ok, nil
-		}
-		s.mu.Unlock()
-		err := s.enterLoaded(ctx, false)
-		if err == nil {
-			s.leave()
-		}
+	})
+	if err != nil {
 		s.mu.Lock()
-		if err != nil {
-			return nil, false, err
-		}
+		defer s.mu.Unlock()
+		s.mark(readMark{name: d.name, err: err})
 	}
+	return raw, ok, err
 }
 
-// markRead must be called with s.mu held.
-func (s *Session) markRead(name string) {
+// mark must be called with s.mu held.
+func (s *Session) mark(m readMark) {
 	for i := range s.reads {
-		if s.reads[i].name == name {
-			s.reads[i].stale = false
+		if s.reads[i].name == m.name {
+			s.reads[i] = m
 			return
 		}
 	}
-	s.reads = append(s.reads, readMark{name: name})
+	s.reads = append(s.reads, m)
 }
 
 func (s *Session) readMarkOf(name string) (mark readMark, ok bool) {
@@ -106,13 +126,20 @@ func (s *Session) set(ctx context.Context, d *declaration, raw []byte, present b
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok, _ := s.state.find(d.name); ok == present && string(old) == string(raw) && s.state.undecided(d.name) {
-		return nil // as stored
+	old, ok, rooted := s.state.find(d.name)
+	mark, marked := s.readMarkOf(d.name)
+	observed := marked && rooted && !d.lastWriteWins
+	switch {
+	case mark.err != nil && present:
+		return mark.err // or it would overwrite what it failed to read
+	case mark.err != nil:
+		s.mark(readMark{name: d.name})
 	}
-	mark, observed := s.readMarkOf(d.name)
-	observed = observed && !d.lastWriteWins
-	if observed && mark.stale {
+	switch {
+	case observed && mark.stale:
 		return &ConflictError{Keys: []string{d.name}}
+	case ok == present && string(old) == string(raw) && s.state.undecided(d.name):
+		return nil // as stored
 	}
 	e := entry{kind: opDelete, name: d.name, raw: raw, present: present, observed: observed}
 	if present {
@@ -190,9 +217,7 @@ func (s *Session) finishUpdate(ctx context.Context, d *declaration, fn any, u up
 	if err := s.append(e); err != nil {
 		return false, err
 	}
-	if u.rooted {
-		s.markRead(d.name)
-	}
+	s.mark(readMark{name: d.name})
 	return true, nil
 }
 

@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/typedsession/session/internal/record"
@@ -15,14 +14,14 @@ func (s *Session) buildLog(env *record.View, cur *store.Record) (outcome, error)
 	if env.Epoch != s.base.Epoch {
 		return outcome{}, ErrSuperseded
 	}
-	st, replayed := &s.state, false
-	if s.behind || cur.Version != s.rec.Version {
-		fresh, err := s.replay(env, s.m.ownerOf(cur, env.Owner))
-		if err != nil {
-			return outcome{}, err
-		}
-		st, replayed = fresh, true
+	st, conflicts, err := s.onto(env, cur)
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case len(conflicts) > 0:
+		return outcome{}, &ConflictError{Keys: conflicts}
 	}
+	replayed := st != &s.state
 	var buf [4]record.Edit
 	edits := st.edits(buf[:0])
 	r := s.rotationOn(env, cur)
@@ -30,16 +29,26 @@ func (s *Session) buildLog(env *record.View, cur *store.Record) (outcome, error)
 		(cur.Version == 0 || !edits.Clear && !s.changesExpiry(&env.Meta)) {
 		return outcome{rec: *cur, skip: true, replayed: replayed}, nil
 	}
-	return s.frame(env, cur, &edits, r, st, replayed)
+	out, err := s.frame(env, cur, &edits, r, st)
+	out.replayed = replayed
+	return out, err
 }
 
-// frame encodes the next record.
-func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits, r rotation, st *state, replayed bool) (outcome, error) {
+// onto returns the log on top of a record, replayed if that is not the record it
+// was written on.
+func (s *Session) onto(env *record.View, cur *store.Record) (st *state, conflicts []string, err error) {
+	if !s.behind && cur.Version == s.rec.Version {
+		return &s.state, nil, nil
+	}
+	return s.replay(s.state.log, env, s.m.ownerOf(cur, env.Owner))
+}
+
+// frame encodes the next record. st is nil when only the edits are to be stored.
+func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits, r rotation, st *state) (out outcome, err error) {
 	if err := s.m.checkSize(edits.Size(env.Values)); err != nil {
 		return outcome{}, err
 	}
 	now := s.m.now()
-	out := outcome{replayed: replayed}
 	meta := env.Meta
 	meta.Seq++
 	if now >= meta.Prev.Until {
@@ -61,11 +70,15 @@ func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits
 			s.nextCred = &next
 		}
 		out.cred = s.nextCred
-		meta.Prev = record.Prev{Mode: record.ModeAlias, Hash: env.Secret, Until: now + s.m.cfg.Grace.Milliseconds()}
+		if !s.undelivered(&meta) { // otherwise the visitor still has the one before
+			meta.Prev = record.Prev{Mode: record.ModeAlias, Hash: env.Secret, Until: now + s.m.cfg.Grace.Milliseconds()}
+		}
 		if r == rotateLogin {
-			meta.Prev.Mode, meta.Prev.Values = record.ModeFrozen, env.Values
-			meta.Prev.Owner, meta.Prev.LoggedIn = env.Owner, env.LoggedIn
 			meta.Epoch++
+			if meta.Prev.Mode == record.ModeAlias {
+				meta.Prev.Mode, meta.Prev.Values = record.ModeFrozen, env.Values
+				meta.Prev.Owner, meta.Prev.LoggedIn = env.Owner, env.LoggedIn
+			}
 		}
 		meta.Secret, meta.Rotated = out.cred.secretHash(), now
 	}
@@ -136,6 +149,12 @@ func (s *Session) rotationOn(env *record.View, cur *store.Record) rotation {
 	}
 }
 
+// undelivered reports whether the current secret is one that this request has
+// issued and not sent yet, in place of an earlier one.
+func (s *Session) undelivered(meta *record.Meta) bool {
+	return s.issue && meta.Prev.Mode != record.ModeNone && equalHash(&meta.Secret, &s.presented)
+}
+
 func (s *Session) changesExpiry(meta *record.Meta) bool {
 	return s.expiry.kind != kindDefault && s.expiry != expiryOf(meta)
 }
@@ -144,55 +163,45 @@ func expiryOf(meta *record.Meta) Expiry {
 	return Expiry{kind: expiryKind(meta.Kind), idle: time.Duration(meta.Idle) * time.Millisecond, at: meta.At}
 }
 
-// replay applies the log to fresh values. User code runs here: no lock is held,
-// and what it builds on is out of everybody else's sight.
-func (s *Session) replay(env *record.View, owner string) (*state, error) {
-	st := new(state)
-	st.reset(env.Values, owner, make([]entry, 0, len(s.state.log)))
-	var conflicts []string
-	for i := range s.state.log {
-		if s.state.log[i].kind == opSettled {
+// replay applies a log, that of the state or a part of it, to fresh values. User
+// code runs here: no lock is held, and what it builds on is out of everybody else's
+// sight. conflicts are the keys of entries that must not be applied.
+func (s *Session) replay(log []entry, env *record.View, owner string) (st *state, conflicts []string, err error) {
+	st = new(state)
+	st.reset(env.Values, owner, make([]entry, 0, len(log)))
+	for i, e := range log {
+		if e.kind == opSettled {
 			continue
 		}
-		conflict, err := s.replayEntry(st, i, env)
-		if err != nil {
-			return nil, err
+		if e.observed {
+			was, wasOK := s.state.baseline(i, e.name)
+			is, isOK := env.Values.Find(e.name)
+			if wasOK != isOK || string(was) != string(is.Raw) {
+				conflicts = append(conflicts, e.name)
+			}
 		}
-		if conflict {
-			conflicts = append(conflicts, s.state.log[i].name)
+		if e.kind == opUpdate {
+			var raw []byte
+			var ok bool
+			raw, ok, e.rooted = st.find(e.name)
+			if e.raw, err = s.replayUpdate(st, &e, raw, ok); err != nil {
+				return nil, nil, err
+			}
 		}
+		st.add(e)
 	}
-	if len(conflicts) > 0 {
-		slices.SortFunc(conflicts, strings.Compare)
-		return nil, &ConflictError{Keys: slices.Compact(conflicts)}
-	}
-	return st, nil
-}
-
-func (s *Session) replayEntry(st *state, i int, env *record.View) (conflict bool, err error) {
-	e := s.state.log[i]
-	if e.observed {
-		was, wasOK := s.state.baseline(i, e.name)
-		is, isOK := env.Values.Find(e.name)
-		if wasOK != isOK || string(was) != string(is.Raw) {
-			return true, nil
-		}
-	}
-	if e.kind == opUpdate {
-		raw, ok, rooted := st.find(e.name)
-		e.rooted = rooted
-		if e.raw, err = s.replayUpdate(st, &e, raw, ok); err != nil {
-			return false, err
-		}
-	}
-	st.add(e)
-	return false, nil
+	slices.Sort(conflicts)
+	return st, slices.Compact(conflicts), nil
 }
 
 func (s *Session) replayUpdate(st *state, e *entry, raw []byte, ok bool) ([]byte, error) {
 	s.setScratch(st, 1)
 	defer s.setScratch(nil, -1)
-	return e.d.replay(&s.m.codec, e.d, e.fn, raw, ok)
+	out, err := e.d.replay(&s.m.codec, e.d, e.fn, raw, ok)
+	if err == nil {
+		_, err = s.beforeAnswer() // of a read in there that could not return it
+	}
+	return out, err
 }
 
 func (s *Session) setScratch(st *state, running int) {

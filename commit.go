@@ -62,10 +62,42 @@ func (s *Session) write(ctx context.Context, b builder) (outcome, error) {
 		s.commitID = newVersion()
 	}
 	out, err := s.send(ctx, b)
+	if isOurs(err, ErrSuperseded) && !errors.Is(err, ErrUnknown) && s.state.login {
+		if err = s.startOver(); err == nil {
+			out, err = s.send(ctx, b)
+		}
+	}
 	if err == nil {
 		s.commitID = 0
 	}
 	return out, err
+}
+
+// startOver makes s a new session with what the request itself did in it: a
+// login that lost against another one. What it did before the login is left behind
+// where the login removes it.
+func (s *Session) startOver() error {
+	var own []entry
+	for _, e := range s.state.log {
+		switch {
+		case e.kind == opLogin && e.clears:
+			own = own[:0]
+		case e.kind == opSettled:
+			continue
+		}
+		e.observed, e.keep = false, nil
+		own = append(own, e)
+	}
+	st, _, err := s.replay(own, &record.View{}, "")
+	if err != nil {
+		return err
+	}
+	expiry := s.expiry
+	s.becomeNew()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.expiry, s.commitID = *st, expiry, newVersion()
+	return nil
 }
 
 func (s *Session) send(ctx context.Context, b builder) (outcome, error) {
@@ -102,7 +134,7 @@ func (s *Session) insert(ctx context.Context, b builder) (outcome, error) {
 		if err != nil {
 			return outcome{}, storeError("insert", err) // a record perhaps, but nobody has its key
 		}
-		s.key, out.cred = key, &cred
+		out.cred = &cred
 		return out, nil
 	}
 	return outcome{}, storeError("insert", store.ErrExists)
@@ -110,7 +142,7 @@ func (s *Session) insert(ctx context.Context, b builder) (outcome, error) {
 
 // swap replaces the record, building anew on each record it finds instead.
 func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error) {
-	cur, env, err := s.startFrom(sl)
+	cur, env, err := s.startFrom(ctx, sl, b.settle != nil)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -135,6 +167,9 @@ func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error
 			return out, nil
 		case errors.Is(err, store.ErrNotFound):
 			return outcome{}, l.gone()
+		case errors.Is(err, store.ErrRefused):
+			l.failed = storeError("swap", err)
+			return outcome{}, l.givesUp(nil)
 		case !errors.Is(err, store.ErrConflict):
 			l.unanswered(env.Seq, err)
 			got = store.Record{}
@@ -176,8 +211,12 @@ func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error
 	}
 }
 
-// startFrom returns the newest record this node knows of.
-func (s *Session) startFrom(sl *slot) (store.Record, record.View, error) {
+// startFrom returns the newest record this node knows of. A settlement may end
+// without a write, so it must not start from what a cache had.
+func (s *Session) startFrom(ctx context.Context, sl *slot, exact bool) (store.Record, record.View, error) {
+	if exact && s.m.fresh != nil && !s.fresh {
+		return s.m.loadLive(ctx, s.key)
+	}
 	env := record.View{Meta: s.base, Values: s.state.values}
 	if s.behind {
 		var err error
@@ -193,6 +232,19 @@ func (s *Session) startFrom(sl *slot) (store.Record, record.View, error) {
 		return s.rec, env, nil
 	}
 	return sl.rec, last, nil
+}
+
+// loadLive loads a record that must be there.
+func (m *Manager) loadLive(ctx context.Context, key store.Key) (store.Record, record.View, error) {
+	rec, err := m.load(ctx, key, true)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return rec, record.View{}, ErrDestroyed
+	case err != nil:
+		return rec, record.View{}, storeError("load", err)
+	}
+	env, err := m.parse(rec.Data)
+	return rec, env, err
 }
 
 // swapLoop is what a series of attempts has learned.

@@ -14,10 +14,12 @@ import (
 // the session as long as it lives, and 128 that rotation replaces. OWASP asks
 // for 64 bits of entropy, ASVS 5.0 (7.2.3) for 128.
 const (
-	partSize      = 16
-	partChars     = 22 // base64url without padding
-	credentialLen = partChars + 1 + partChars
+	partSize  = 16
+	partChars = 22 // base64url without padding
 )
+
+// CredentialLen is the length of every credential in bytes.
+const CredentialLen = partChars + 1 + partChars
 
 // credential is kept masked, so that printing the memory of a session, by
 // whatever means, does not print it.
@@ -37,7 +39,7 @@ var encoding = base64.RawURLEncoding.Strict()
 
 // parseCredential accepts exactly one spelling of each credential.
 func parseCredential(s string) (c credential, ok bool) {
-	if len(s) != credentialLen || s[partChars] != '.' {
+	if len(s) != CredentialLen || s[partChars] != '.' {
 		return c, false
 	}
 	if !decodePart(&c.key, s[:partChars]) || !decodePart(&c.secret, s[partChars+1:]) {
@@ -74,7 +76,7 @@ func (c credential) withNewSecret() credential {
 
 // encode returns the spelling that a cookie carries.
 func (c credential) encode() string {
-	var b [credentialLen]byte
+	var b [CredentialLen]byte
 	key, secret := masked(c.key), masked(c.secret)
 	encoding.Encode(b[:partChars], key[:])
 	b[partChars] = '.'

@@ -121,9 +121,9 @@ func NewManager(cfg Config) (*Manager, error) {
 		}
 	}
 	if cfg.Store == nil {
-		check(errors.New("Store is missing: for a first try, memory.New()"))
+		check(errors.New("no Store: for a first try, memory.New()"))
 	} else if v := reflect.ValueOf(cfg.Store); v.Kind() == reflect.Pointer && v.IsNil() {
-		check(fmt.Errorf("Store is a nil %T", cfg.Store))
+		check(fmt.Errorf("the Store is a nil %T", cfg.Store))
 	}
 	positive("Lifetime", &cfg.Lifetime, DefaultLifetime)
 	positive("Grace", &cfg.Grace, DefaultGrace)

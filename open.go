@@ -40,6 +40,11 @@ func (s *Session) open(ctx context.Context, fresh bool) error {
 		}
 		f, err := s.m.find(ctx, cred, fresh)
 		if err != nil {
+			if f.match == matchCurrent { // may be destroyed
+				s.mu.Lock()
+				s.key, s.oversize = f.key, true
+				s.mu.Unlock()
+			}
 			return err
 		}
 		switch {
@@ -79,7 +84,8 @@ type found struct {
 }
 
 // find loads the record of a credential. No record, or one that the secret
-// does not open, is matchNone.
+// does not open, is matchNone. A record beyond the bounds is an error beside its
+// match.
 func (m *Manager) find(ctx context.Context, cred credential, fresh bool) (f found, err error) {
 	f.cred, f.key = cred, cred.storeKey(&m.scopeHash)
 	f.rec, err = m.load(ctx, f.key, fresh)
@@ -89,15 +95,15 @@ func (m *Manager) find(ctx context.Context, cred credential, fresh bool) (f foun
 	if err != nil {
 		return found{}, storeError("load", err)
 	}
-	if f.view, err = m.parse(f.rec.Data); err != nil {
-		return found{}, err
+	if f.view, err = record.Parse(f.rec.Data); err != nil {
+		return found{}, storeError("load", err)
 	}
 	f.presented = cred.secretHash()
 	f.match = matchSecret(&f.view, &f.presented, m.now(), m.cfg.Grace.Milliseconds())
 	if f.match != matchCurrent && m.fresh != nil && !fresh {
 		return m.find(ctx, cred, true) // the cached record may be older than the secret
 	}
-	return f, nil
+	return f, m.checkSize(f.view.Values.Size())
 }
 
 // matchSecret compares in constant time, as OWASP asks.
@@ -176,13 +182,16 @@ func (s *Session) becomeNew() {
 	s.key, s.rec, s.base = store.Key{}, store.Record{}, record.Meta{}
 	s.isNew, s.frozen, s.behind, s.issue = true, false, false, false
 	s.resetRequest()
+	s.loaded, s.oversize = true, false
 	s.state.reset(record.Values{}, "", s.firstEntry[:0])
 }
 
 // resetRequest forgets what the request did. s.mu is held.
 func (s *Session) resetRequest() {
 	s.rotate, s.expiry, s.commitID, s.nextCred = rotateNone, Expiry{}, 0, nil
-	s.reads, s.bad = s.firstReads[:0], nil
+	if s.loaded { // before, reads can only have failed
+		s.reads, s.bad = s.firstReads[:0], nil
+	}
 	s.rev++
 }
 

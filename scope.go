@@ -31,7 +31,7 @@ func (s Scope) FromContext(ctx context.Context) *Session {
 
 // Lookup is [Lookup] for the session of s.
 func (s Scope) Lookup(ctx context.Context) (*Session, bool) {
-	var key any = defaultKey
+	key := defaultKey
 	if s.name != "" {
 		key = scopeKey(s.name)
 	}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -38,6 +39,7 @@ type Session struct {
 
 	fresh    bool // load past caches
 	loaded   bool
+	oversize bool // it could not be loaded, being beyond the bounds, but it is ours
 	used     bool
 	isNew    bool // there is no record
 	frozen   bool // superseded: reads an old state, writes nothing
@@ -76,7 +78,8 @@ type Session struct {
 // readMark remembers that the request has seen what is stored for a key.
 type readMark struct {
 	name  string
-	stale bool // what is stored has changed since
+	stale bool  // what is stored has changed since
+	err   error // the last read failed
 }
 
 // Open returns the session of one request. It does no I/O.
@@ -124,16 +127,25 @@ func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalJSON implements json.Marshaler.
 func (s *Session) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
 
+// purpose is what a verb enters for.
+type purpose uint8
+
+const (
+	toRead purpose = iota
+	toChange
+	toDestroy // works on a session that is of no other use any more
+)
+
 // enter waits until no other verb is calling the store, and keeps others out
-// until leave. For a change it also refuses what can never be committed.
-func (s *Session) enter(ctx context.Context, change bool) error {
+// until leave.
+func (s *Session) enter(ctx context.Context, p purpose) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		if change && s.updating > 0 && inUpdate() {
+		if p != toRead && s.updating > 0 && inUpdate() {
 			return ErrInUpdate
 		}
-		if err := s.usable(change); err != nil {
+		if err := s.usable(p); err != nil {
 			return err
 		}
 		s.used = true
@@ -174,30 +186,38 @@ func (s *Session) leave() {
 }
 
 // usable must be called with s.mu held.
-func (s *Session) usable(change bool) error {
+func (s *Session) usable(p purpose) error {
 	switch {
-	case s.closed, change && s.dropped:
+	case s.closed, p != toRead && s.dropped:
 		return ErrClosed
+	case p == toDestroy && (s.loaded || s.oversize) && !errors.Is(s.fail, ErrDestroyed):
+		return nil
 	default:
 		return s.fail
 	}
 }
 
 // enterLoaded is enter, and loads the session.
-func (s *Session) enterLoaded(ctx context.Context, change bool) error {
-	if err := s.enter(ctx, change); err != nil {
+func (s *Session) enterLoaded(ctx context.Context, p purpose) (err error) {
+	if err := s.enter(ctx, p); err != nil {
 		return err
 	}
-	if err := s.load(ctx); err != nil {
-		s.leave()
-		return err
+	loaded := false
+	defer func() {
+		if !loaded { // also after a panic in the store
+			s.leave()
+		}
+	}()
+	if err = s.load(ctx); p == toDestroy && s.oversize {
+		err = nil
 	}
-	return nil
+	loaded = err == nil
+	return err
 }
 
 // enterChange is enterLoaded for what ends up in the log.
 func (s *Session) enterChange(ctx context.Context) error {
-	if err := s.enterLoaded(ctx, true); err != nil {
+	if err := s.enterLoaded(ctx, toChange); err != nil {
 		return err
 	}
 	if err := s.writable(); err != nil {

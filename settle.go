@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/typedsession/session/internal/record"
@@ -37,29 +38,20 @@ func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) (ra
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.settled(t, &out)
-	return out.raw, out.ok, nil
+	return out.raw, out.ok, s.settled(t, &out)
 }
 
-// buildSettlement applies what the log says about the key, and then t.
+// buildSettlement applies t on top of the log, and stores the one key.
 func (s *Session) buildSettlement(t *settlement, env *record.View, cur *store.Record) (outcome, error) {
 	if env.Epoch != s.base.Epoch {
 		return outcome{}, ErrSuperseded
 	}
-	var st state
-	st.reset(env.Values, s.m.ownerOf(cur, env.Owner), nil)
-	for i := range s.state.log {
-		e := &s.state.log[i]
-		if e.kind == opSettled || e.single() && e.name != t.name {
-			continue
-		}
-		conflict, err := s.replayEntry(&st, i, env)
-		if err != nil {
-			return outcome{}, err
-		}
-		if conflict {
-			return outcome{}, &ConflictError{Keys: []string{t.name}}
-		}
+	st, conflicts, err := s.onto(env, cur)
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case slices.Contains(conflicts, t.name): // the others are for the commit to report
+		return outcome{}, &ConflictError{Keys: []string{t.name}}
 	}
 	raw, ok, _ := st.find(t.name)
 	edit := record.Edit{Name: t.name, Delete: true}
@@ -76,7 +68,7 @@ func (s *Session) buildSettlement(t *settlement, env *record.View, cur *store.Re
 	if _, stored := env.Values.Find(t.name); edit.Delete && !stored { // set and taken within one request
 		return outcome{rec: *cur, skip: true, raw: raw, ok: true, applied: true}, nil
 	}
-	out, err := s.frame(env, cur, &record.Edits{Set: []record.Edit{edit}}, rotateNone, nil, true)
+	out, err := s.frame(env, cur, &record.Edits{Set: []record.Edit{edit}}, rotateNone, nil)
 	out.raw, out.ok, out.applied = raw, true, true
 	return out, err
 }
@@ -84,13 +76,14 @@ func (s *Session) buildSettlement(t *settlement, env *record.View, cur *store.Re
 // settled shows the result of a settlement to the rest of the request. The
 // other keys stay as they were loaded, so that the commit can still tell what has
 // changed since. s.mu is held.
-func (s *Session) settled(t *settlement, out *outcome) {
+func (s *Session) settled(t *settlement, out *outcome) error {
+	var err error
 	if out.rec.Version != s.rec.Version {
 		s.behind = true
-		s.stored(out)
+		err = s.stored(out)
 	}
 	if !out.applied && !s.state.undecided(t.name) {
-		return // what the log says about the key is still to be committed
+		return err // what the log says about the key is still to be committed
 	}
 	kept := s.state.log[:0:0]
 	for _, e := range s.state.log {
@@ -108,10 +101,11 @@ func (s *Session) settled(t *settlement, out *outcome) {
 		e.raw = out.raw
 	}
 	s.rebuild(append(kept, e))
-	s.markRead(t.name)
+	s.mark(readMark{name: t.name})
 	if !present {
 		delete(s.bad, t.name)
 	}
+	return err
 }
 
 // rebuild replaces the log. s.mu is held.
@@ -124,10 +118,12 @@ func (s *Session) rebuild(log []entry) {
 	s.rev++
 }
 
-// stored takes over what a write has stored. s.mu is held.
-func (s *Session) stored(out *outcome) {
+// stored takes over what a write has stored. s.mu is held. It fails when the
+// visitor cannot get the credential any more: the response began meanwhile.
+func (s *Session) stored(out *outcome) error {
 	if s.isNew {
 		s.isNew, s.issue = false, true
+		s.key = out.cred.storeKey(&s.m.scopeHash)
 		if view, err := record.Parse(out.rec.Data); err == nil {
 			s.base = view.Meta
 		}
@@ -137,7 +133,12 @@ func (s *Session) stored(out *outcome) {
 		s.cred, s.nextCred, s.issue = *out.cred, nil, true
 		s.presented = s.cred.secretHash()
 		s.nextCand = 1
+		if s.sent {
+			s.fail = fmt.Errorf("%w: stored under a credential that nobody has", ErrHeadersSent)
+			return s.fail
+		}
 	}
+	return nil
 }
 
 // failed remembers errors after which the session cannot go on.

@@ -182,7 +182,10 @@ func (st *state) edits(set []record.Edit) record.Edits {
 			continue
 		}
 		v, ok := st.values.Find(l.name)
-		if ok = ok && !(e.Clear && !slices.Contains(e.Keep, l.name)); ok == l.present && (!ok || string(v.Raw) == string(l.raw)) {
+		if e.Clear && !slices.Contains(e.Keep, l.name) {
+			ok = false
+		}
+		if ok == l.present && (!ok || string(v.Raw) == string(l.raw)) {
 			continue
 		}
 		e.Set = append(e.Set, record.Edit{Name: l.name, Raw: l.raw, Delete: !l.present})

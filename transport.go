@@ -74,14 +74,17 @@ var errNotCommitted = errors.New("session: Finish without Commit: the changes ar
 func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
 	if err := s.acquire(ctx); err != nil {
 		s.answered(keep, err)
-		return Ticket{}, err
+		return s.ticket(), err
 	}
 	defer s.leave()
 	sent, err := s.beforeAnswer()
 	switch {
 	case sent:
 		s.answered(keep, nil)
-		return Ticket{}, nil
+		if !keep {
+			err = nil
+		}
+		return Ticket{}, err
 	case !keep:
 		err = nil
 	case err == nil && s.loaded && !s.frozen:
@@ -159,10 +162,6 @@ var errPanicked = errors.New("session: a function given to Update panicked in th
 // flush commits the whole log. It must be called between enter and leave.
 func (s *Session) flush(ctx context.Context) error {
 	out, err := s.write(ctx, builder{s: s})
-	if errors.Is(err, ErrSuperseded) && s.state.login {
-		s.startOver()
-		out, err = s.write(ctx, builder{s: s})
-	}
 	if err != nil {
 		return s.failed(err)
 	}
@@ -175,7 +174,7 @@ func (s *Session) flush(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stored(&out)
+	err = s.stored(&out)
 	if out.replayed {
 		s.checkReads(&view)
 	}
@@ -183,29 +182,20 @@ func (s *Session) flush(ctx context.Context) error {
 	s.behind, s.rotate, s.expiry = false, rotateNone, Expiry{}
 	s.state.reset(view.Values, s.m.ownerOf(&s.rec, view.Owner), s.firstEntry[:0])
 	s.rev++
-	return nil
+	return err
 }
 
 // checkReads finds out which of the values that the request has seen are not
 // what is stored now. s.mu is held.
 func (s *Session) checkReads(now *record.View) {
 	for i := range s.reads {
-		seen, ok, _ := s.state.find(s.reads[i].name)
-		is, isOK := now.Values.Find(s.reads[i].name)
-		s.reads[i].stale = s.reads[i].stale || ok != isOK || string(seen) != string(is.Raw)
-	}
-}
-
-// startOver makes s a new session that keeps the log: a login that lost against
-// another one.
-func (s *Session) startOver() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.isNew, s.behind, s.issue = true, true, false
-	s.rec.Version, s.rec.Expires = 0, time.Time{}
-	s.base, s.commitID, s.nextCred = record.Meta{}, 0, nil
-	for i := range s.state.log {
-		s.state.log[i].observed = false
+		r := &s.reads[i]
+		seen, ok, _ := s.state.find(r.name)
+		is, isOK := now.Values.Find(r.name)
+		if ok != isOK || string(seen) != string(is.Raw) {
+			r.stale = true
+			delete(s.bad, r.name) // another value, perhaps a good one
+		}
 	}
 }
 
@@ -235,10 +225,13 @@ func (s *Session) touch(ctx context.Context) error {
 // less where the inactivity limit is short.
 const touchEvery = time.Minute
 
-// ticket says what has been done.
+// ticket says what has been done. A session that is over gets no cookie: it could
+// replace a newer one.
 func (s *Session) ticket() Ticket {
-	switch {
-	case s.issue:
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch over := errors.Is(s.fail, ErrDestroyed) || errors.Is(s.fail, ErrSuperseded); {
+	case s.issue && !over:
 		return Ticket{
 			action: ActionSet, cred: s.cred,
 			expires: msTime(end(&s.base)), persistent: expiryOf(&s.base).persistent(),

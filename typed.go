@@ -124,9 +124,8 @@ func (t Typed[T]) Get(ctx context.Context) (T, error) {
 func (t Typed[T]) Value(ctx context.Context) T {
 	v, err := t.Get(ctx)
 	if err != nil {
-		if s, _ := t.session(ctx); ctx.Err() == nil {
-			s.remember(err)
-		}
+		s, _ := t.session(ctx)
+		s.remember(err)
 	}
 	return v
 }

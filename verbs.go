@@ -30,12 +30,13 @@ type Info struct {
 // Info loads the session and describes it, with the changes of this request: a
 // pending Login shows its owner, though LoggedIn is set by the commit.
 func (s *Session) Info(ctx context.Context) (Info, error) {
-	if err := s.enterLoaded(ctx, false); err != nil {
-		return Info{}, err
-	}
-	defer s.leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	var info Info
+	err := s.look(ctx, func(st *state) { info = s.info(st.owner) })
+	return info, err
+}
+
+// info must be called with s.mu held.
+func (s *Session) info(owner string) Info {
 	meta := s.base
 	if s.isNew {
 		meta = s.m.newMeta(record.Hash{})
@@ -45,15 +46,15 @@ func (s *Session) Info(ctx context.Context) (Info, error) {
 		meta.Kind, meta.Idle, meta.At = uint8(s.expiry.kind), s.expiry.idle.Milliseconds(), s.expiry.at
 	}
 	info := storedInfo(s.key, &s.rec, &meta)
-	info.Owner = s.state.owner
+	info.Owner = owner
 	if s.isNew {
 		info.ID, info.New = "", true
 		info.Expires = time.UnixMilli(expiresAt(&meta, s.m.now(), 0))
 	}
 	if s.frozen {
-		info.Expires = time.UnixMilli(meta.Deadline)
+		info.Expires = msTime(meta.Deadline)
 	}
-	return info, nil
+	return info
 }
 
 func storedInfo(key store.Key, rec *store.Record, meta *record.Meta) Info {
@@ -73,13 +74,9 @@ func msTime(ms int64) time.Time {
 
 // Keys loads the session and returns the names of its keys, sorted.
 func (s *Session) Keys(ctx context.Context) ([]string, error) {
-	if err := s.enterLoaded(ctx, false); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state.keys(), nil
+	var names []string
+	err := s.look(ctx, func(st *state) { names = st.keys() })
+	return names, err
 }
 
 // Clear removes every key, also those that other requests add before the commit.
@@ -119,18 +116,18 @@ func (s *Session) Login(ctx context.Context, owner string) error {
 	if err := checkOwner(owner); err != nil {
 		return err
 	}
-	if err := s.enterLoaded(ctx, true); err != nil {
+	if err := s.enterLoaded(ctx, toChange); err != nil {
 		return err
 	}
 	defer s.leave()
+	if sent, _ := s.beforeAnswer(); sent {
+		return ErrHeadersSent
+	}
 	if s.frozen { // a login does not fail because another one was faster
 		s.becomeNew()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sent {
-		return ErrHeadersSent
-	}
 	if err := s.append(entry{kind: opLogin, name: owner}); err != nil {
 		return err
 	}
@@ -203,10 +200,12 @@ func (s *Session) SetExpiry(ctx context.Context, e Expiry) error {
 		if err := e.check(now, deadline, lifetime); err != nil {
 			return &ConfigError{Problems: []error{err}}
 		}
-		if was := expiryOf(&s.base); !s.isNew && (was.persistent() != e.persistent() || was.at != e.at) {
-			if s.sent {
-				return ErrHeadersSent
-			}
+		was := expiryOf(&s.base)
+		switch newCookie := was.persistent() != e.persistent() || was.at != e.at; {
+		case s.isNew || !newCookie:
+		case s.sent:
+			return ErrHeadersSent
+		case !s.issue: // otherwise one goes out anyway
 			s.rotate = max(s.rotate, rotateForced)
 		}
 		s.expiry = e
@@ -225,7 +224,7 @@ func (s *Session) SetExpiry(ctx context.Context, e Expiry) error {
 // still pending; after [ErrDestroyed], [ErrSuperseded] or [ErrUnknown] the session
 // is of no more use in this request.
 func (s *Session) Save(ctx context.Context) error {
-	if err := s.enterLoaded(ctx, true); err != nil {
+	if err := s.enterLoaded(ctx, toChange); err != nil {
 		return err
 	}
 	defer s.leave()
@@ -246,44 +245,30 @@ func (s *Session) Save(ctx context.Context) error {
 // An error means that the session may still exist. Then the request fails, unless
 // a second call of Destroy succeeds.
 func (s *Session) Destroy(ctx context.Context) error {
-	fail, err := s.enterDestroy(ctx)
-	if err != nil {
+	if err := s.enterLoaded(ctx, toDestroy); err != nil {
+		if !errors.Is(err, ErrInUpdate) && !errors.Is(err, ErrClosed) {
+			s.remember(err)
+		}
 		return err
 	}
 	defer s.leave()
+	var err error
 	switch {
 	case s.frozen:
 		err = ErrSuperseded
-	case s.isNew:
-		remove := s.remove
-		s.becomeNew()
-		s.remove = remove
-		return nil
-	default:
+	case !s.isNew:
 		err = storeError("delete", s.m.store.Delete(ctx, s.key))
-		fail = err
 	}
+	remove := s.remove || !s.isNew
 	if err == nil {
 		s.becomeNew()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fail, s.remove = fail, err == nil
+	if s.fail = err; err == nil {
+		s.remove = remove
+	}
 	return err
-}
-
-// enterDestroy is enterLoaded, but a loaded session can be destroyed even when
-// nothing else can be done with it any more. The reason for that is returned.
-func (s *Session) enterDestroy(ctx context.Context) (fail, err error) {
-	s.mu.Lock()
-	if s.loaded && !errors.Is(s.fail, ErrDestroyed) {
-		fail, s.fail = s.fail, nil
-	}
-	s.mu.Unlock()
-	if err = s.enterLoaded(ctx, true); err != nil && fail != nil {
-		s.remember(fail)
-	}
-	return fail, err
 }
 
 // Reload reads the session again and forgets what this request has read, for
@@ -291,7 +276,7 @@ func (s *Session) enterDestroy(ctx context.Context) (fail, err error) {
 // of the store leaves the session as it was; [ErrDestroyed] and [ErrSuperseded]
 // say that it is over.
 func (s *Session) Reload(ctx context.Context) error {
-	if err := s.enterLoaded(ctx, true); err != nil {
+	if err := s.enterLoaded(ctx, toChange); err != nil {
 		return err
 	}
 	defer s.leave()
@@ -323,5 +308,11 @@ func (s *Session) changed() bool {
 
 // isFinal reports whether a session is of no more use in this request.
 func isFinal(err error) bool {
-	return errors.Is(err, ErrDestroyed) || errors.Is(err, ErrSuperseded) || errors.Is(err, ErrUnknown)
+	return isOurs(err, ErrDestroyed) || isOurs(err, ErrSuperseded) || isOurs(err, ErrUnknown)
+}
+
+// isOurs is errors.Is, except that an Update function may return what it likes.
+func isOurs(err, target error) bool {
+	var replay *ReplayError
+	return errors.Is(err, target) && !errors.As(err, &replay)
 }

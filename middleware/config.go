@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+
+	"github.com/typedsession/session"
 )
 
 // Names of the cookie where [Config.Name] is empty. Browsers accept a cookie
@@ -67,6 +69,9 @@ var (
 	ErrLateUse = errors.New("middleware: the session was first used after the response had begun: Vary: Cookie is missing")
 )
 
+// maxCookie is what browsers accept of name and value together.
+const maxCookie = 4096
+
 // complete fills in the defaults and returns everything that is wrong.
 func (c *Config) complete() (errs []error) {
 	add := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -92,6 +97,9 @@ func (c *Config) complete() (errs []error) {
 
 	if !isToken(c.Name) {
 		add("Name %q is no token (RFC 6265)", c.Name)
+	}
+	if len(c.Name) > maxCookie-session.CredentialLen {
+		add("Name of %d bytes: browsers drop a cookie of more than %d bytes without a word", len(c.Name), maxCookie)
 	}
 	switch name := strings.ToLower(c.Name); {
 	case strings.HasPrefix(name, "__host-"):

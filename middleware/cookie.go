@@ -50,9 +50,9 @@ func (c *cookie) values(header http.Header, dst []string) []string {
 		for len(line) > 0 {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			name, value, ok := strings.Cut(pair, "=")
+			name, value, ok := strings.Cut(trim(pair), "=")
 			if ok && trim(name) == c.name {
-				dst = append(dst, trim(value))
+				dst = append(dst, value)
 			}
 		}
 	}

@@ -65,11 +65,14 @@ func (mw *Middleware) Handler(next http.Handler) http.Handler {
 		}
 		var buf [2]string
 		credentials := mw.cookie.values(r.Header, buf[:0])
+		if len(credentials) > 0 {
+			mw.plain.cameBack()
+		}
 		s := mw.manager.Open(session.Opening{
 			Credentials: credentials,
 			Fresh:       r.Method != http.MethodGet && r.Method != http.MethodHead,
 		})
-		x := &writer{inner: w, mw: mw, s: s, cookies: len(credentials), found: saved(w.Header())}
+		x := &writer{inner: w, mw: mw, s: s, found: saved(w.Header())}
 		x.r = r.WithContext(session.NewContext(r.Context(), s))
 		defer x.end(r)
 		next.ServeHTTP(x.withInterfaces(), x.r)

@@ -13,12 +13,11 @@ import (
 // writer is the gate between a handler and the response: whatever would send the
 // first byte first commits the session.
 type writer struct {
-	inner   http.ResponseWriter
-	mw      *Middleware
-	s       *session.Session
-	r       *http.Request // with the session
-	cookies int           // of our name in the request
-	found   http.Header   // headers as they were; nil when there were none
+	inner http.ResponseWriter
+	mw    *Middleware
+	s     *session.Session
+	r     *http.Request // with the session
+	found http.Header   // headers as they were; nil when there were none
 
 	decided  bool  // committed, discarded or failed
 	used     bool  // the session had been used by then
@@ -106,9 +105,6 @@ func (x *writer) end(r *http.Request) {
 	}
 	if !x.used && x.s.Used() {
 		x.mw.cfg.Report(x.r, ErrLateUse)
-	}
-	if x.cookies > 0 {
-		x.mw.plain.cameBack()
 	}
 }
 
