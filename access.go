@@ -152,12 +152,11 @@ func (s *Session) set(ctx context.Context, d *declaration, raw []byte, present b
 
 // append must be called between enter and leave, with s.mu held.
 func (s *Session) append(e entry) error {
-	if len(s.state.log) >= maxChanges {
+	if len(s.state.log) >= maxChanges && !s.state.replaces(&e) {
 		return &LimitError{Limit: LimitChanges, Max: maxChanges, Got: maxChanges + 1}
 	}
 	if e.single() && e.present {
-		if err := s.m.checkSize(s.state.sizeAfter(e.name, e.raw, true)); err != nil {
-			err.(*LimitError).Key = e.name
+		if err := s.m.checkSize(s.state.sizeAfter(e.name, e.raw, true), e.name); err != nil {
 			return err
 		}
 	}

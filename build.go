@@ -45,7 +45,7 @@ func (s *Session) onto(env *record.View, cur *store.Record) (st *state, conflict
 
 // frame encodes the next record. st is nil when only the edits are to be stored.
 func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits, r rotation, st *state) (out outcome, err error) {
-	if err := s.m.checkSize(edits.Size(env.Values)); err != nil {
+	if err := s.m.checkSize(edits.Size(env.Values), ""); err != nil {
 		return outcome{}, err
 	}
 	now := s.m.now()
@@ -199,7 +199,7 @@ func (s *Session) replayUpdate(st *state, e *entry, raw []byte, ok bool) ([]byte
 	defer s.setScratch(nil, -1)
 	out, err := e.d.replay(&s.m.codec, e.d, e.fn, raw, ok)
 	if err == nil {
-		_, err = s.beforeAnswer() // of a read in there that could not return it
+		_, err = s.status() // of a read in there that could not return it
 	}
 	return out, err
 }

@@ -227,11 +227,10 @@ func (s *Session) startFrom(ctx context.Context, sl *slot, exact bool) (store.Re
 	if sl.rec.Version == 0 || sl.rec.Version == s.rec.Version {
 		return s.rec, env, nil
 	}
-	last, err := s.m.parse(sl.rec.Data)
-	if err != nil || last.Seq <= env.Seq {
-		return s.rec, env, nil
+	if last, err := s.m.parse(sl.rec.Data); err == nil && last.Seq > env.Seq {
+		return sl.rec, last, nil
 	}
-	return sl.rec, last, nil
+	return s.rec, env, nil
 }
 
 // loadLive loads a record that must be there.
@@ -300,13 +299,13 @@ func (l *swapLoop) gone() error {
 // recognize finds out whether one of the attempts has been applied after all,
 // and which: the frames name the versions they came from.
 func (l *swapLoop) recognize(got *store.Record, view *record.View) (out outcome, ours bool) {
-	before := -1
-	if got.Version == l.s.commitID {
-		before = 0
-	} else if i := view.IsRecent(l.s.commitID); i >= 0 {
+	before := 0 // where the version it replaced is in view.Recent
+	if got.Version != l.s.commitID {
+		i := view.IsRecent(l.s.commitID)
+		if i < 0 {
+			return outcome{}, false
+		}
 		before = i + 1
-	} else {
-		return outcome{}, false
 	}
 	if 8*before < len(view.Recent) {
 		for _, t := range l.tried {
@@ -334,7 +333,7 @@ func pause(ctx context.Context, n int) {
 	if n < 5 {
 		most = min(most, backoff<<(n-1))
 	}
-	timer := time.NewTimer(rand.N(most))
+	timer := time.NewTimer(rand.N(most)) //nolint:gosec // spreads retries, is no secret
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -47,6 +47,7 @@ type ConflictError struct {
 	Keys []string // the keys in conflict, sorted
 }
 
+// Error implements error.
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("session: %s changed since this request read it: use Update or GetOrSet instead of Get and Set",
 		quoteAll(e.Keys))
@@ -59,10 +60,12 @@ type ReplayError struct {
 	Err error // what the function returned
 }
 
+// Error implements error.
 func (e *ReplayError) Error() string {
 	return fmt.Sprintf("session: Update of %q on fresh data: %v", e.Key, e.Err)
 }
 
+// Unwrap returns Err.
 func (e *ReplayError) Unwrap() error { return e.Err }
 
 // ValueError says that one value could not be encoded or decoded, or that its
@@ -72,7 +75,10 @@ type ValueError struct {
 	Err error
 }
 
+// Error implements error.
 func (e *ValueError) Error() string { return fmt.Sprintf("session: value of %q: %v", e.Key, e.Err) }
+
+// Unwrap returns Err.
 func (e *ValueError) Unwrap() error { return e.Err }
 
 // Limit names a bound of [Config].
@@ -96,6 +102,7 @@ type LimitError struct {
 	Got   int    // what was asked for; for LimitDepth, the level that was too much
 }
 
+// Error implements error.
 func (e *LimitError) Error() string {
 	where := ""
 	if e.Key != "" {
@@ -110,7 +117,10 @@ type StoreError struct {
 	Err error  // the store's own error
 }
 
+// Error implements error.
 func (e *StoreError) Error() string { return fmt.Sprintf("session: store: %s: %v", e.Op, e.Err) }
+
+// Unwrap returns Err.
 func (e *StoreError) Unwrap() error { return e.Err }
 
 // ConfigError holds every problem of a configuration.
@@ -118,6 +128,7 @@ type ConfigError struct {
 	Problems []error // never empty
 }
 
+// Error implements error.
 func (e *ConfigError) Error() string {
 	var b strings.Builder
 	b.WriteString("session: invalid configuration")

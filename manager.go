@@ -110,6 +110,7 @@ func NewManager(cfg Config) (*Manager, error) {
 			*d = def
 		case *d < time.Millisecond:
 			check(fmt.Errorf("%s of %v: it must be at least a millisecond", name, *d))
+			*d = def // or more problems would follow from this one
 		}
 	}
 	bound := func(name string, n *int, def, most int) {
@@ -197,7 +198,7 @@ func handle(key store.Key) string { return base64.RawURLEncoding.EncodeToString(
 
 func parseHandle(id string) (key store.Key, err error) {
 	b, err := encoding.DecodeString(id)
-	if err != nil || len(b) != len(key) {
+	if err != nil || len(b) != len(key) || len(id) != encoding.EncodedLen(len(key)) { // line breaks are skipped
 		return key, &ValueError{Key: "id", Err: errors.New("not the ID of a session")}
 	}
 	return store.Key(b), nil
@@ -212,7 +213,9 @@ func storeError(op string, err error) error {
 
 // newVersion returns a random positive 63-bit number. It identifies a write
 // and is no secret.
-func newVersion() int64 { return rand.Int64N(1<<63-1) + 1 }
+func newVersion() int64 {
+	return rand.Int64N(1<<63-1) + 1 //nolint:gosec // has to be unique, not secret
+}
 
 // load reads a record, past every cache when fresh is set.
 func (m *Manager) load(ctx context.Context, key store.Key, fresh bool) (store.Record, error) {

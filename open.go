@@ -103,7 +103,7 @@ func (m *Manager) find(ctx context.Context, cred credential, fresh bool) (f foun
 	if f.match != matchCurrent && m.fresh != nil && !fresh {
 		return m.find(ctx, cred, true) // the cached record may be older than the secret
 	}
-	return f, m.checkSize(f.view.Values.Size())
+	return f, m.checkSize(f.view.Values.Size(), "")
 }
 
 // matchSecret compares in constant time, as OWASP asks.
@@ -131,18 +131,19 @@ func (m *Manager) parse(data []byte) (record.View, error) {
 	if err != nil {
 		return record.View{}, storeError("load", err)
 	}
-	if err := m.checkSize(view.Values.Size()); err != nil {
+	if err := m.checkSize(view.Values.Size(), ""); err != nil {
 		return record.View{}, err
 	}
 	return view, nil
 }
 
-func (m *Manager) checkSize(s record.Size) error {
+// checkSize holds a session to the bounds; key is what made it grow, if it did.
+func (m *Manager) checkSize(s record.Size, key string) error {
 	switch {
 	case s.Keys > m.cfg.MaxKeys:
-		return &LimitError{Limit: LimitKeys, Max: m.cfg.MaxKeys, Got: s.Keys}
+		return &LimitError{Limit: LimitKeys, Key: key, Max: m.cfg.MaxKeys, Got: s.Keys}
 	case s.Bytes > m.cfg.MaxBytes:
-		return &LimitError{Limit: LimitBytes, Max: m.cfg.MaxBytes, Got: s.Bytes}
+		return &LimitError{Limit: LimitBytes, Key: key, Max: m.cfg.MaxBytes, Got: s.Bytes}
 	default:
 		return nil
 	}

@@ -132,5 +132,5 @@ func (m *Manager) RunSweeper(ctx context.Context, every time.Duration) error {
 }
 
 func jitter(d time.Duration) time.Duration {
-	return d - d/10 + rand.N(d/5+1)
+	return d - d/10 + rand.N(d/5+1) //nolint:gosec // spreads sweeps, is no secret
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,6 +38,7 @@ type Session struct {
 
 	fresh    bool // load past caches
 	loaded   bool
+	doomed   bool // Destroy has failed before the session was loaded
 	oversize bool // it could not be loaded, being beyond the bounds, but it is ours
 	used     bool
 	isNew    bool // there is no record
@@ -85,6 +85,7 @@ type readMark struct {
 // Open returns the session of one request. It does no I/O.
 func (m *Manager) Open(o Opening) *Session {
 	s := &Session{m: m, fresh: o.Fresh}
+	s.reads = s.firstReads[:0]
 	found := 0
 	for _, text := range o.Credentials {
 		c, ok := parseCredential(text)
@@ -190,7 +191,7 @@ func (s *Session) usable(p purpose) error {
 	switch {
 	case s.closed, p != toRead && s.dropped:
 		return ErrClosed
-	case p == toDestroy && (s.loaded || s.oversize) && !errors.Is(s.fail, ErrDestroyed):
+	case p == toDestroy && (s.loaded || s.oversize || s.doomed) && !isOurs(s.fail, ErrDestroyed):
 		return nil
 	default:
 		return s.fail

@@ -32,6 +32,9 @@ func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) (ra
 		return nil, false, err
 	}
 	t.name = d.name
+	if s.state.changesOwner() {
+		return s.settleLater(t)
+	}
 	out, err := s.write(ctx, builder{s: s, settle: t})
 	if err != nil {
 		return nil, false, s.failed(err)
@@ -39,6 +42,26 @@ func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) (ra
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return out.raw, out.ok, s.settled(t, &out)
+}
+
+// settleLater does in the log what settle does at once. Behind a login by another
+// owner there is nobody to race with: what is stored is somebody else's, and the new
+// owner's session exists with the commit.
+func (s *Session) settleLater(t *settlement) (raw []byte, ok bool, err error) {
+	raw, ok, _ = s.state.find(t.name)
+	if ok == t.insert {
+		return raw, ok, nil
+	}
+	e := entry{kind: opDelete, name: t.name}
+	if t.insert {
+		e = entry{kind: opSet, name: t.name, raw: t.raw, present: true}
+		raw, ok = t.raw, true
+	} else if err := t.check(raw); err != nil {
+		return nil, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return raw, ok, s.append(e)
 }
 
 // buildSettlement applies t on top of the log, and stores the one key.
@@ -90,7 +113,7 @@ func (s *Session) settled(t *settlement, out *outcome) error {
 		if e.single() && e.name == t.name {
 			continue
 		}
-		if !e.single() && !slices.Contains(e.keep, t.name) {
+		if e.kind == opClear && !slices.Contains(e.keep, t.name) {
 			e.keep = append(slices.Clip(e.keep), t.name)
 		}
 		kept = append(kept, e)

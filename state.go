@@ -34,7 +34,7 @@ type entry struct {
 	raw      []byte
 	d        *declaration // opUpdate
 	fn       any          // opUpdate: a func(*T) error
-	keep     []string     // opClear, opLogin: keys settled later, which stay
+	keep     []string     // opClear: keys settled later, which stay
 }
 
 // empties reports whether e removes every key but those in e.keep.
@@ -127,9 +127,10 @@ func (st *state) add(e entry) {
 	case e.single():
 		st.size = st.sizeAfter(e.name, e.raw, e.present)
 	}
-	if n := len(st.log); n > 0 && e.kind == opSet && st.log[n-1].kind == opSet && st.log[n-1].name == e.name {
-		e.observed = e.observed || st.log[n-1].observed
-		st.log[n-1] = e // nothing can have looked in between
+	if st.replaces(&e) {
+		last := &st.log[len(st.log)-1]
+		e.observed = e.observed || last.observed
+		*last = e
 		return
 	}
 	st.log = append(st.log, e)
@@ -144,6 +145,13 @@ func (st *state) add(e entry) {
 			}
 		}
 	}
+}
+
+// replaces reports whether e takes the place of the last entry: nothing can have
+// looked in between.
+func (st *state) replaces(e *entry) bool {
+	n := len(st.log)
+	return n > 0 && e.kind == opSet && st.log[n-1].kind == opSet && st.log[n-1].name == e.name
 }
 
 // sizeAfter returns the size of the session once name has the value raw.
@@ -223,6 +231,11 @@ func (st *state) keys() []string {
 		_, ok, _ := st.find(name)
 		return !ok
 	})
+}
+
+// changesOwner reports whether the log has a login by another owner.
+func (st *state) changesOwner() bool {
+	return slices.ContainsFunc(st.log, func(e entry) bool { return e.kind == opLogin && e.clears })
 }
 
 // pending reports whether there is anything that has not been committed.

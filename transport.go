@@ -77,7 +77,7 @@ func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
 		return s.ticket(), err
 	}
 	defer s.leave()
-	sent, err := s.beforeAnswer()
+	sent, err := s.status()
 	switch {
 	case sent:
 		s.answered(keep, nil)
@@ -99,7 +99,8 @@ func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
 	return s.ticket(), err
 }
 
-func (s *Session) beforeAnswer() (sent bool, fail error) {
+// status says whether the response has begun, and what the session has failed of.
+func (s *Session) status() (sent bool, fail error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.sent, s.fail
@@ -230,7 +231,7 @@ const touchEvery = time.Minute
 func (s *Session) ticket() Ticket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch over := errors.Is(s.fail, ErrDestroyed) || errors.Is(s.fail, ErrSuperseded); {
+	switch over := isOurs(s.fail, ErrDestroyed) || isOurs(s.fail, ErrSuperseded); {
 	case s.issue && !over:
 		return Ticket{
 			action: ActionSet, cred: s.cred,

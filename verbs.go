@@ -120,7 +120,7 @@ func (s *Session) Login(ctx context.Context, owner string) error {
 		return err
 	}
 	defer s.leave()
-	if sent, _ := s.beforeAnswer(); sent {
+	if sent, _ := s.status(); sent {
 		return ErrHeadersSent
 	}
 	if s.frozen { // a login does not fail because another one was faster
@@ -245,9 +245,12 @@ func (s *Session) Save(ctx context.Context) error {
 // An error means that the session may still exist. Then the request fails, unless
 // a second call of Destroy succeeds.
 func (s *Session) Destroy(ctx context.Context) error {
+	_, before := s.status()
 	if err := s.enterLoaded(ctx, toDestroy); err != nil {
-		if !errors.Is(err, ErrInUpdate) && !errors.Is(err, ErrClosed) {
-			s.remember(err)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if before == nil && !errors.Is(err, ErrInUpdate) && !errors.Is(err, ErrClosed) {
+			s.fail, s.doomed = err, true
 		}
 		return err
 	}
@@ -313,6 +316,9 @@ func isFinal(err error) bool {
 
 // isOurs is errors.Is, except that an Update function may return what it likes.
 func isOurs(err, target error) bool {
+	if !errors.Is(err, target) {
+		return false
+	}
 	var replay *ReplayError
-	return errors.Is(err, target) && !errors.As(err, &replay)
+	return !errors.As(err, &replay)
 }

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ func (x *writer) addVary(header http.Header) {
 			}
 		}
 	}
-	header["Vary"] = append(have[:len(have):len(have)], "Cookie")
+	header["Vary"] = append(slices.Clip(have), "Cookie")
 }
 
 // makePrivate takes back what lets shared caches keep a response, and reports

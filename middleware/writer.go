@@ -60,11 +60,13 @@ func (x *writer) decide(status int) error {
 func (x *writer) ask(status int) (session.Ticket, error) {
 	answered := false
 	defer func() { x.decided = answered }()
-	decide := x.mw.manager.Commit
+	var ticket session.Ticket
+	var err error
 	if status >= http.StatusInternalServerError {
-		decide = x.mw.manager.Discard
+		ticket, err = x.mw.manager.Discard(x.r.Context(), x.s)
+	} else {
+		ticket, err = x.mw.manager.Commit(x.r.Context(), x.s)
 	}
-	ticket, err := decide(x.r.Context(), x.s)
 	answered = true
 	return ticket, err
 }
