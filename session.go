@@ -38,7 +38,7 @@ type Session struct {
 
 	fresh    bool // load past caches
 	loaded   bool
-	doomed   bool // Destroy has failed before the session was loaded
+	doomed   bool // Destroy has failed for want of time
 	oversize bool // it could not be loaded, being beyond the bounds, but it is ours
 	used     bool
 	isNew    bool // there is no record

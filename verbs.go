@@ -243,13 +243,12 @@ func (s *Session) Save(ctx context.Context) error {
 // was not stored loses what was set in it.
 //
 // An error means that the session may still exist. Then the request fails, unless
-// a second call of Destroy succeeds.
+// a second call of Destroy succeeds; after a failed load none does.
 func (s *Session) Destroy(ctx context.Context) error {
-	_, before := s.status()
 	if err := s.enterLoaded(ctx, toDestroy); err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if before == nil && !errors.Is(err, ErrInUpdate) && !errors.Is(err, ErrClosed) {
+		if s.fail == nil && !errors.Is(err, ErrInUpdate) && !errors.Is(err, ErrClosed) {
 			s.fail, s.doomed = err, true
 		}
 		return err
