@@ -45,10 +45,10 @@
 //     Updates of one key all count; on any number of nodes.
 //  2. No resurrection: once Destroy, Revoke or expiry has been acknowledged, no
 //     later request of any node reads or writes that session.
-//  3. Rotation is atomic and keeps the data; requests under way with the old
+//  3. Rotation is atomic and keeps the data; requests under way with the previous
 //     credential neither fork the session nor are answered as logged out within a
-//     short grace window. After a change of privileges the old credential reads
-//     only what it could read before, and writes nothing.
+//     short grace window. After a change of privileges the previous credential
+//     reads only what it could read before, and writes nothing.
 //  4. A client never chooses an id; unknown, malformed, expired or duplicated
 //     cookies create nothing.
 //  5. A visitor who never touches the session costs no store call, no cookie, no

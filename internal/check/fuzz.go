@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-const fuzzTime = "1m"
+const (
+	fuzzTime  = "1m"
+	histories = "20000" // of each kind
+)
 
 // target is one fuzz test.
 type target struct {
@@ -37,7 +40,14 @@ func (c *checker) longPlan(ctx context.Context) ([]step, error) {
 		steps = append(steps, step{"fuzz " + t.pkg + " " + t.name, c.goStep(nil,
 			"test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzzTime, t.pkg)})
 	}
-	return steps, nil
+	c.say("then looking for planted bugs with the same targets, and %s random histories", histories)
+	return append(
+		steps,
+		step{"planted bugs are found", c.goStep([]string{"SESSION_TEST_PLANTED=1"},
+			"test", "-count=1", "-timeout=30m", "-v", "-run", "Planted", "work")},
+		step{"random histories", c.goStep([]string{"SESSION_TEST_HISTORIES=" + histories},
+			"test", "-count=1", "-timeout=30m", "-run", "Histor", "work")},
+	), nil
 }
 
 var fuzzName = regexp.MustCompile(`^Fuzz\w*$`)

@@ -5,7 +5,7 @@
 //
 // With -install it first installs the tools that are missing, into a folder
 // that git ignores; without it a missing tool is a failure that names the
-// command to run. With -long it fuzzes instead.
+// command to run. With -long it does what takes longer instead.
 package main
 
 import (
@@ -26,7 +26,8 @@ const usage = `Usage: go run ./internal/check [-install] [-long]
 Runs every check of the repository and exits with 1 if one of them fails.
 
   -install   install the tools that are missing, into .tools/
-  -long      instead of the checks, fuzz every target for one minute
+  -long      instead of the checks, fuzz every target for one minute, plant bugs
+             that the fuzzing has to find, and run many random histories
 `
 
 // checker is one run of this program.
