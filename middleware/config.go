@@ -46,7 +46,8 @@ type Config struct {
 
 	// ErrorHandler answers instead of the handler when the session could not be
 	// committed. It gets the headers as the middleware found them, and may use
-	// [Status]. The default answers with the status and its text alone.
+	// [Status]; if it answers nothing, that status is sent. The default answers with
+	// the status and its text alone.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Report receives what can no longer reach the visitor: failures after the

@@ -50,7 +50,11 @@ func (x *writer) decide(status int) error {
 	}
 	x.prepare(header, ticket)
 	if x.failed != nil {
-		x.mw.cfg.ErrorHandler(x.inner, x.r, x.failed)
+		answer := answerWriter{ResponseWriter: x.inner}
+		x.mw.cfg.ErrorHandler(&answer, x.r, x.failed)
+		if !answer.begun {
+			x.inner.WriteHeader(Status(x.failed))
+		}
 	}
 	return x.failed
 }
@@ -70,6 +74,28 @@ func (x *writer) ask(status int) (session.Ticket, error) {
 	answered = true
 	return ticket, err
 }
+
+// answerWriter notices an error handler that answers nothing, which would be a
+// success.
+type answerWriter struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *answerWriter) WriteHeader(status int) {
+	w.begun = w.begun || status >= http.StatusOK
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *answerWriter) Write(p []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // prepare makes the headers fit what was done to the session.
 func (x *writer) prepare(header http.Header, ticket session.Ticket) {
