@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"runtime"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -75,6 +76,13 @@ func (s *Session) mark(m readMark) {
 	s.reads = append(s.reads, m)
 }
 
+// unmarkFailed forgets failed reads: of one key, or of all. s.mu is held.
+func (s *Session) unmarkFailed(name string) {
+	s.reads = slices.DeleteFunc(s.reads, func(m readMark) bool {
+		return m.err != nil && (name == "" || m.name == name)
+	})
+}
+
 func (s *Session) readMarkOf(name string) (mark readMark, ok bool) {
 	for _, r := range s.reads {
 		if r.name == name {
@@ -128,12 +136,12 @@ func (s *Session) set(ctx context.Context, d *declaration, raw []byte, present b
 	defer s.mu.Unlock()
 	old, ok, rooted := s.state.find(d.name)
 	mark, marked := s.readMarkOf(d.name)
-	observed := marked && rooted && !d.lastWriteWins
+	observed := marked && mark.err == nil && rooted && !d.lastWriteWins
 	switch {
 	case mark.err != nil && present:
 		return mark.err // or it would overwrite what it failed to read
 	case mark.err != nil:
-		s.mark(readMark{name: d.name})
+		s.unmarkFailed(d.name)
 	}
 	switch {
 	case observed && mark.stale:

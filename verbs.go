@@ -84,6 +84,7 @@ func (s *Session) Keys(ctx context.Context) ([]string, error) {
 func (s *Session) Clear(ctx context.Context) error {
 	return s.change(ctx, func() error {
 		s.bad = nil
+		s.unmarkFailed("")
 		return s.append(entry{kind: opClear})
 	})
 }
