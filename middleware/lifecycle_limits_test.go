@@ -27,7 +27,7 @@ func TestPromise8_Idle(t *testing.T) {
 		idler := site.known(setTo(vCount, 1))
 		failing := site.known(setTo(vCount, 1))
 		for range 3 {
-			time.Sleep(59 * time.Minute)
+			elapse(59 * time.Minute)
 			reader.do(load(vCount)).requirePage(t)
 			writer.do(increment(vOther)).requirePage(t)
 			idler.do(nothing).requirePage(t) // does not touch its session
@@ -38,11 +38,11 @@ func TestPromise8_Idle(t *testing.T) {
 		require.True(t, idler.info().New)
 		require.True(t, failing.info().New)
 
-		time.Sleep(time.Hour - time.Millisecond)
+		elapse(time.Hour - time.Millisecond)
 		require.False(t, reader.info().New)
-		time.Sleep(time.Millisecond)
+		elapse(time.Millisecond)
 		require.True(t, writer.info().New)
-		time.Sleep(time.Hour - time.Millisecond)
+		elapse(time.Hour - time.Millisecond)
 		require.True(t, reader.info().New)
 		reader.do(increment(vCount)).requirePage(t)
 		requireStored(reader, vCount, 1)
@@ -68,7 +68,7 @@ func TestPromise8_Absolute(t *testing.T) {
 		}
 		again := site.known(login("ada"), setTo(vCount, 1))
 		for range 48 {
-			time.Sleep(30*time.Minute - time.Millisecond)
+			elapse(30*time.Minute - time.Millisecond)
 			for name, v := range visitors {
 				v.do(activity[name]...).requirePage(t)
 				require.False(t, v.info().New, name)
@@ -77,19 +77,19 @@ func TestPromise8_Absolute(t *testing.T) {
 				again.do(login("ada")).requirePage(t)
 			}
 		}
-		time.Sleep(48 * time.Millisecond)
+		elapse(48 * time.Millisecond)
 		for name, v := range visitors {
 			require.True(t, v.info().New, name)
 		}
 		require.False(t, again.info().New)
 		requireStored(again, vCount, 1)
 		for range 60 {
-			time.Sleep(20 * time.Minute)
+			elapse(20 * time.Minute)
 			again.do(load(vCount)).requirePage(t)
 		}
 		require.False(t, again.info().New)
 		for range 13 {
-			time.Sleep(20 * time.Minute)
+			elapse(20 * time.Minute)
 			again.do(load(vCount)).requirePage(t)
 		}
 		require.True(t, again.info().New, "24 hours after the second login")
@@ -101,10 +101,10 @@ func TestAtTime(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, sp *spy.Store) {
 		v := site.known(setTo(vCount, 1), setExpiry(session.AtTime(time.Now().Add(10*time.Hour))))
 		sp.Calls()
-		time.Sleep(10*time.Hour - time.Millisecond)
+		elapse(10*time.Hour - time.Millisecond)
 		requireStored(v, vCount, 1)
 		require.Zero(t, countOps(sp.Calls(), spy.Touch))
-		time.Sleep(time.Millisecond)
+		elapse(time.Millisecond)
 		require.True(t, v.info().New)
 	})
 }
@@ -128,7 +128,7 @@ func TestTouchIsThrottled(t *testing.T) {
 				sp.Calls()
 				const reads = 60
 				for range reads {
-					time.Sleep(c.every)
+					elapse(c.every)
 					v.do(load(vCount)).requirePage(t)
 				}
 				ops := sp.Calls()
@@ -145,12 +145,12 @@ func TestNoTouchAtTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, sp *spy.Store) {
 		v := site.known(setTo(vCount, 1))
 		for range 47 {
-			time.Sleep(30 * time.Minute)
+			elapse(30 * time.Minute)
 			v.do(load(vCount)).requirePage(t)
 		}
 		sp.Calls()
 		for range 29 {
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 			v.do(load(vCount)).requirePage(t)
 		}
 		require.Zero(t, countOps(sp.Calls(), spy.Touch))
@@ -161,12 +161,12 @@ func TestNoTouchAtTheEnd(t *testing.T) {
 func TestShorterIdle(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, _ *spy.Store) {
 		v := site.known(setTo(vCount, 1))
-		time.Sleep(2 * time.Minute)
+		elapse(2 * time.Minute)
 		slow := v.tab().hold(load(vCount)) // will touch with the old limit
 		v.do(setExpiry(session.OnSessionEnd().WithIdle(10 * time.Minute))).requirePage(t)
 		slow.finish().requirePage(t)
 		require.True(t, v.info().Expires.Equal(time.Now().Add(10*time.Minute)))
-		time.Sleep(10 * time.Minute)
+		elapse(10 * time.Minute)
 		require.True(t, v.info().New)
 	})
 }
@@ -176,7 +176,7 @@ func TestRequestOutlivesSession(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, _ *spy.Store) {
 		v := site.known(setTo(vCount, 1))
 		a := v.do(increment(vCount), func(context.Context) error {
-			time.Sleep(time.Hour)
+			elapse(time.Hour)
 			return nil
 		})
 		a.requireRefused(t, 409, session.ErrDestroyed)
@@ -188,11 +188,11 @@ func TestInfoExpires(t *testing.T) {
 		v := site.known(setTo(vCount, 1))
 		require.True(t, v.info().Expires.Equal(time.Now().Add(time.Hour)))
 		require.True(t, v.info().Created.Equal(time.Now()))
-		time.Sleep(23 * time.Minute)
+		elapse(23 * time.Minute)
 		v.do(increment(vCount)).requirePage(t)
 		require.True(t, v.info().Expires.Equal(time.Now().Add(time.Hour)))
 		for range 23 {
-			time.Sleep(59 * time.Minute)
+			elapse(59 * time.Minute)
 			v.do(load(vCount)).requirePage(t)
 		}
 		require.True(t, v.info().Expires.Equal(v.info().Created.Add(24*time.Hour)), "the absolute end is nearer")

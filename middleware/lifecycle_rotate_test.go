@@ -24,12 +24,15 @@ func bubble(t *testing.T, f func(t *testing.T, site *visitSite, sp *spy.Store), 
 	})
 }
 
+// elapse lets time pass in a bubble.
+func elapse(d time.Duration) { time.Sleep(d) }
+
 const pastMinRotate = session.DefaultMinRotate + time.Second
 
 func TestPromise3_Rotation(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, sp *spy.Store) {
 		v := site.known(login("ada"), setTo(vCount, 1))
-		time.Sleep(pastMinRotate)
+		elapse(pastMinRotate)
 		was := v.info()
 		old := v.tab()
 		sp.Calls()
@@ -42,7 +45,7 @@ func TestPromise3_Rotation(t *testing.T) {
 		require.Equal(t, was, is)
 
 		// Within the grace the old secret is as good.
-		time.Sleep(session.DefaultGrace - time.Millisecond)
+		elapse(session.DefaultGrace - time.Millisecond)
 		for _, step := range []visitStep{
 			load(vCount), increment(vCount), setTo(vName, "old"), take(vName), orSet(vOther, 5), rotate, save,
 			setExpiry(session.OnInactivity(time.Minute)), // the server's end only
@@ -56,7 +59,7 @@ func TestPromise3_Rotation(t *testing.T) {
 		require.Equal(t, session.OnInactivity(time.Minute), v.info().Expiry)
 
 		// Afterwards it is an unknown cookie.
-		time.Sleep(time.Millisecond)
+		elapse(time.Millisecond)
 		require.True(t, old.info().New)
 		a := old.do(setTo(vCount, 100))
 		a.requirePage(t)
@@ -69,7 +72,7 @@ func TestPromise3_Rotation(t *testing.T) {
 func TestDestroyWithRotatedSecret(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, _ *spy.Store) {
 		v := site.known(setTo(vCount, 1))
-		time.Sleep(pastMinRotate)
+		elapse(pastMinRotate)
 		old := v.tab()
 		v.do(rotate).requirePage(t)
 		old.do(destroy).requirePage(t)
@@ -84,10 +87,10 @@ func TestTwoRotationsAgo(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, _ *spy.Store) {
 		v := site.known(setTo(vCount, 1))
 		first := v.tab()
-		time.Sleep(pastMinRotate)
+		elapse(pastMinRotate)
 		v.do(rotate).requirePage(t)
 		second := v.tab()
-		time.Sleep(pastMinRotate)
+		elapse(pastMinRotate)
 		v.do(rotate).requirePage(t)
 
 		requireAbsent(first, vCount)
@@ -100,7 +103,7 @@ func TestTwoRotationsAgo(t *testing.T) {
 			require.Zero(t, a.cookies, name)
 		}
 		requireStored(second, vCount, 1)
-		time.Sleep(session.DefaultGrace)
+		elapse(session.DefaultGrace)
 		requireAbsent(second, vCount)
 		requireStored(v, vCount, 1)
 	})
@@ -113,7 +116,7 @@ func TestParallelRotations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, site *visitSite, _ *spy.Store) {
 				v := site.known(setTo(vCount, 0))
-				time.Sleep(pastMinRotate)
+				elapse(pastMinRotate)
 				second := site.twin()
 				var answers []*visitAnswer
 				if together {
@@ -158,7 +161,7 @@ func TestMinRotate(t *testing.T) {
 			{4*time.Minute - time.Millisecond, 0},
 			{time.Millisecond, 1},
 		} {
-			time.Sleep(c.after)
+			elapse(c.after)
 			a := v.do(increment(vCount), rotate)
 			a.requirePage(t)
 			require.Equal(t, c.cookies, a.cookies)
@@ -171,10 +174,10 @@ func TestMinRotate(t *testing.T) {
 func TestRotationInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, _ *spy.Store) {
 		v := site.known(setTo(vCount, 1))
-		time.Sleep(pastMinRotate)
+		elapse(pastMinRotate)
 		slow := v.tab().hold(load(vName), increment(vCount))
 		v.do(rotate).requirePage(t)
-		time.Sleep(session.DefaultGrace) // it may take longer than the grace
+		elapse(session.DefaultGrace) // it may take longer than the grace
 		a := slow.finish()
 		a.requirePage(t)
 		require.Zero(t, a.cookies)
@@ -196,7 +199,7 @@ func TestSetExpiryReissuesCookie(t *testing.T) {
 				require.Equal(t, old.key(), v.key())
 				requireStored(old, vCount, 1) // for the grace
 			}
-			time.Sleep(session.DefaultGrace)
+			elapse(session.DefaultGrace)
 			require.Equal(t, e, v.info().Expiry)
 			v.do(setTo(vOther, int(time.Since(began)))).requirePage(t)
 			require.Equal(t, e, v.info().Expiry, "kept by the next write")
@@ -227,7 +230,7 @@ func TestSetExpiryRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, site *visitSite, sp *spy.Store) {
 		v := site.known(setTo(vCount, 1))
 		was := v.info().Expiry
-		time.Sleep(30 * time.Minute)
+		elapse(30 * time.Minute)
 		now := time.Now()
 		for _, e := range []session.Expiry{
 			session.AtTime(now),
