@@ -60,7 +60,7 @@ func TestConfigThatIsRefused(t *testing.T) {
 			require.Nil(t, m)
 			var config *session.ConfigError
 			require.ErrorAs(t, err, &config)
-			require.NotEmpty(t, config.Problems)
+			require.Len(t, config.Problems, 1, "%v", err)
 			require.ErrorContains(t, config.Problems[0], test.says)
 			require.True(t, strings.HasPrefix(err.Error(), "session: invalid configuration: "), err.Error())
 			require.ErrorContains(t, err, test.says)

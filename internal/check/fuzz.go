@@ -38,7 +38,7 @@ func (c *checker) longPlan(ctx context.Context) ([]step, error) {
 	for _, t := range targets {
 		c.say("  %s %s", t.pkg, t.name)
 		steps = append(steps, step{"fuzz " + t.pkg + " " + t.name, c.goStep(nil,
-			"test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzzTime, t.pkg)})
+			"test", "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", fuzzTime, "-fuzzminimizetime", "10x", t.pkg)})
 	}
 	c.say("then looking for planted bugs with the same targets, and %s random histories", histories)
 	return append(
