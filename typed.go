@@ -211,6 +211,9 @@ func (t Typed[T]) Update(ctx context.Context, f func(*T) error) (T, error) {
 // none. The first of all concurrent callers, on any node, wins and every one gets
 // its value: the key is committed at once. f runs at most once; when another
 // request was faster its result is dropped. An error of f is returned as it is.
+//
+// Behind a Login that has not been committed, in a session of nobody, the value
+// still goes into that session: call [Session.Save] first if f depends on the owner.
 func (t Typed[T]) GetOrSet(ctx context.Context, f func() (T, error)) (T, error) {
 	v, ok, err := t.Lookup(ctx)
 	if ok || err != nil {
