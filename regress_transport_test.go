@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -160,36 +161,42 @@ func TestForeignErrorInAReplayTakesNoCookieAway(t *testing.T) {
 func TestInfoWhileTheSessionIsStored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	var looks atomic.Int64
 	r.store.Hook(func(_ context.Context, c *spy.Call) {
 		c.Next()
-		for range 100 { // lets the others look, without a lock that would order them
+		for looks.Load() < 30 { // everybody is at it
+			runtime.Gosched()
+		}
+		for range 100 { // and goes on, with nothing that would order what follows
 			runtime.Gosched()
 		}
 	})
 	for range 20 {
+		looks.Store(0)
 		q := r.open("")
 		q.set(rigCount, 3)
+		var saved atomic.Bool
 		var looking sync.WaitGroup
-		seen := make([]map[session.Info]bool, 3)
+		seen := make([]map[string]bool, 3) // IDs, and whether the session was new
 		for i := range seen {
 			looking.Go(func() {
-				seen[i] = map[session.Info]bool{}
-				for range 100 {
+				seen[i] = map[string]bool{}
+				for !saved.Load() {
 					info, _ := q.s.Info(q.ctx)
-					seen[i][session.Info{ID: info.ID, New: info.New}] = true
+					seen[i][info.ID] = info.New
+					looks.Add(1)
 				}
 			})
 		}
-		q.save()
-		stored := q.info()
+		err := q.s.Save(q.ctx)
+		saved.Store(true)
 		looking.Wait()
-		for _, infos := range seen {
-			for info := range infos {
-				if info.New {
-					require.Empty(t, info.ID)
-				} else {
-					require.Equal(t, stored.ID, info.ID)
-				}
+		require.NoError(t, err)
+		id := q.info().ID
+		for _, ids := range seen {
+			for seenID, isNew := range ids {
+				require.Equal(t, seenID == "", isNew)
+				require.Contains(t, []string{"", id}, seenID)
 			}
 		}
 		q.end()
