@@ -185,6 +185,7 @@ func TestInfoWhileTheSessionIsStored(t *testing.T) {
 					info, _ := q.s.Info(q.ctx)
 					seen[i][info.ID] = info.New
 					looks.Add(1)
+					runtime.Gosched()
 				}
 			})
 		}
