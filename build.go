@@ -57,7 +57,7 @@ func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits
 	owner := cur.Owner
 	newIdle := st != nil && s.changesExpiry(&meta)
 	if newIdle {
-		meta.Kind, meta.Idle, meta.At = uint8(s.expiry.kind), s.expiry.idle.Milliseconds(), s.expiry.at
+		s.expiry.store(&meta)
 	}
 	if st != nil && st.login {
 		meta.Owner, meta.LoggedIn = []byte(st.owner), now
@@ -106,12 +106,12 @@ func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits
 // newMeta returns the frame of a session that begins now.
 func (m *Manager) newMeta(secret record.Hash) record.Meta {
 	now := m.now()
-	e := m.cfg.Expiry
-	return record.Meta{
-		Kind: uint8(e.kind), Idle: e.idle.Milliseconds(), At: e.at,
+	meta := record.Meta{
 		Created: now, Rotated: now, Deadline: now + m.cfg.Lifetime.Milliseconds(),
 		Secret: secret,
 	}
+	m.cfg.Expiry.store(&meta)
+	return meta
 }
 
 // end returns the absolute end of a session.
@@ -159,13 +159,11 @@ func (s *Session) changesExpiry(meta *record.Meta) bool {
 	return s.expiry.kind != kindDefault && s.expiry != expiryOf(meta)
 }
 
-func expiryOf(meta *record.Meta) Expiry {
-	return Expiry{kind: expiryKind(meta.Kind), idle: time.Duration(meta.Idle) * time.Millisecond, at: meta.At}
-}
-
 // replay applies a log, that of the state or a part of it, to fresh values. User
-// code runs here: no lock is held, and what it builds on is out of everybody else's
-// sight. conflicts are the keys of entries that must not be applied.
+// code runs here, with s.mu unlocked: other reads of the request go on, changes and
+// the commits of other requests wait, no longer than their contexts. What it builds
+// on is out of everybody else's sight. conflicts are the keys of entries that must
+// not be applied.
 func (s *Session) replay(log []entry, env *record.View, owner string) (st *state, conflicts []string, err error) {
 	st = new(state)
 	st.reset(env.Values, owner, make([]entry, 0, len(log)))

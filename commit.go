@@ -62,7 +62,7 @@ func (s *Session) write(ctx context.Context, b builder) (outcome, error) {
 		s.commitID = newVersion()
 	}
 	out, err := s.send(ctx, b)
-	if isOurs(err, ErrSuperseded) && !errors.Is(err, ErrUnknown) && s.state.login {
+	if isOurs(err, ErrSuperseded) && s.state.login {
 		if err = s.startOver(); err == nil {
 			out, err = s.send(ctx, b)
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/typedsession/session/internal/record"
 )
 
 type expiryKind uint8
@@ -97,6 +99,15 @@ func (e Expiry) check(now, deadline time.Time, lifetime time.Duration) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// store puts e into a frame, and expiryOf takes it out.
+func (e Expiry) store(meta *record.Meta) {
+	meta.Kind, meta.Idle, meta.At = uint8(e.kind), e.idle.Milliseconds(), e.at
+}
+
+func expiryOf(meta *record.Meta) Expiry {
+	return Expiry{kind: expiryKind(meta.Kind), idle: time.Duration(meta.Idle) * time.Millisecond, at: meta.At}
 }
 
 func (e Expiry) persistent() bool { return e.kind == kindInactivity || e.kind == kindAtTime }

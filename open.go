@@ -33,7 +33,7 @@ func (s *Session) load(ctx context.Context) error {
 // open finds the record that the request's credentials open.
 func (s *Session) open(ctx context.Context, fresh bool) error {
 	var fallback found
-	for i := range int(s.nextCand) {
+	for i := range int(s.candidates) {
 		cred := s.cred
 		if i > 0 {
 			cred = s.more[i-1]
@@ -155,7 +155,7 @@ func (m *Manager) now() int64 { return time.Now().UnixMilli() }
 func (s *Session) adopt(f *found) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.nextCand = 1
+	s.candidates = 1
 	s.cred, s.more = f.cred, nil
 	s.key, s.rec, s.presented = f.key, f.rec, f.presented
 	s.isNew, s.frozen, s.behind = false, f.match != matchCurrent, false
@@ -179,7 +179,7 @@ func (s *Session) adopt(f *found) {
 func (s *Session) becomeNew() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.nextCand, s.more, s.cred = 0, nil, credential{}
+	s.candidates, s.more, s.cred = 0, nil, credential{}
 	s.key, s.rec, s.base = store.Key{}, store.Record{}, record.Meta{}
 	s.isNew, s.frozen, s.behind, s.issue = true, false, false, false
 	s.resetRequest()

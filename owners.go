@@ -18,8 +18,9 @@ const (
 )
 
 // Sessions yields the live sessions of an owner, in no particular order, a page at
-// a time. A session that begins or ends meanwhile may be missing or not. The
-// first error is yielded once and ends the iteration; it wraps
+// a time. A session that begins or ends meanwhile may be missing or not. A record
+// that cannot be read is yielded as an error beside its ID, and the iteration goes
+// on; a failure of the store is yielded and ends it. The error wraps
 // [errors.ErrUnsupported] when the store has no owner index.
 func (m *Manager) Sessions(ctx context.Context, owner string) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) {

@@ -24,8 +24,12 @@ const (
 // ([Manager.Open]); handlers get it from [FromContext], or use it through
 // [Typed] without ever seeing it. Nothing is loaded before it is needed.
 //
-// All methods are safe for concurrent use. After the request they return
-// [ErrClosed]. A Session prints without its credential and without its data.
+// All methods are safe for concurrent use. Each may fail as the load of the session
+// does, with a *[StoreError] or a *[LimitError], and every later one then too. Changes
+// fail with [ErrInUpdate] inside an Update function, with [ErrSuperseded] after another
+// request's login, and with [ErrHeadersSent] where they would need a cookie too late.
+// After the request all return [ErrClosed]. A Session prints without its credential
+// and without its data. The zero Session is not usable.
 type Session struct {
 	m    *Manager
 	node sessionContext
@@ -36,23 +40,23 @@ type Session struct {
 	busy bool
 	wait chan struct{} // closed when busy ends; nil while nobody waits
 
-	fresh    bool // load past caches
-	loaded   bool
-	doomed   bool // Destroy has failed for want of time
-	oversize bool // it could not be loaded, being beyond the bounds, but it is ours
-	used     bool
-	isNew    bool // there is no record
-	frozen   bool // superseded: reads an old state, writes nothing
-	sent     bool // the response has begun
-	dropped  bool // the response became an error
-	told     bool // fail has been answered
-	closed   bool
-	issue    bool // the visitor has to get cred
-	remove   bool // the visitor's cookie is for nothing
-	behind   bool // rec is newer than state: another base for the next commit
-	rotate   rotation
-	nextCand uint8 // well-formed candidates beside cred
-	updating int   // Update functions that are running
+	fresh      bool // load past caches
+	loaded     bool
+	doomed     bool // Destroy has failed for want of time
+	oversize   bool // it could not be loaded, being beyond the bounds, but it is ours
+	used       bool
+	isNew      bool // there is no record
+	frozen     bool // superseded: reads an old state, writes nothing
+	sent       bool // the response has begun
+	dropped    bool // the response became an error
+	told       bool // fail has been answered
+	closed     bool
+	issue      bool // the visitor has to get cred
+	remove     bool // the visitor's cookie is for nothing
+	behind     bool // rec is newer than state: another base for the next commit
+	rotate     rotation
+	candidates uint8 // credentials to try: cred, then more
+	updating   int   // Update functions that are running
 
 	cred      credential // presented or, later, issued
 	more      *[maxCandidates - 1]credential
@@ -104,7 +108,7 @@ func (m *Manager) Open(o Opening) *Session {
 			break
 		}
 	}
-	s.nextCand = uint8(found)
+	s.candidates = uint8(found)
 	return s
 }
 

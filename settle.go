@@ -155,7 +155,7 @@ func (s *Session) stored(out *outcome) error {
 	if out.cred != nil {
 		s.cred, s.nextCred, s.issue = *out.cred, nil, true
 		s.presented = s.cred.secretHash()
-		s.nextCand = 1
+		s.candidates = 1
 		if s.sent {
 			s.fail = fmt.Errorf("%w: stored under a credential that nobody has", ErrHeadersSent)
 			return s.fail

@@ -42,11 +42,10 @@ func (m *Manager) Finish(ctx context.Context, s *Session) error {
 		return err
 	}
 	defer s.leave()
+	defer s.close() // before anybody else gets in
 	if pending, err := s.beforeFinish(); !pending {
-		s.close()
 		return err
 	}
-	defer s.close()
 	return s.flushDetached(ctx)
 }
 

@@ -43,7 +43,7 @@ func (s *Session) info(owner string) Info {
 		meta.Created = 0
 	}
 	if s.expiry.kind != kindDefault {
-		meta.Kind, meta.Idle, meta.At = uint8(s.expiry.kind), s.expiry.idle.Milliseconds(), s.expiry.at
+		s.expiry.store(&meta)
 	}
 	info := storedInfo(s.key, &s.rec, &meta)
 	info.Owner = owner
