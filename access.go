@@ -2,9 +2,7 @@ package session
 
 import (
 	"context"
-	"runtime"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -58,11 +56,32 @@ func (s *Session) read(ctx context.Context, d *declaration) (raw []byte, ok bool
 		}
 	})
 	if err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.mark(readMark{name: d.name, err: err})
+		s.markFailed(d, err)
 	}
 	return raw, ok, err
+}
+
+// readFields is read for a struct.
+func (s *Session) readFields(ctx context.Context, d *declaration) (values []stored, err error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	err = s.look(ctx, func(st *state) {
+		values = st.findFields(d.plan)
+		if st == &s.state {
+			s.markAll(d, nil)
+		}
+	})
+	if err != nil {
+		s.markFailed(d, err)
+	}
+	return values, err
+}
+
+func (s *Session) markFailed(d *declaration, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.markAll(d, err)
 }
 
 // mark must be called with s.mu held.
@@ -93,19 +112,28 @@ func (s *Session) readMarkOf(name string) (mark readMark, ok bool) {
 }
 
 // markBad remembers that a key could not be decoded.
-func (s *Session) markBad(d *declaration, err error) {
+func (s *Session) markBad(name string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bad == nil {
 		s.bad = make(map[string]error)
 	}
-	s.bad[d.name] = err
+	s.bad[name] = err
 }
 
+// badness returns why a key of d could not be decoded.
 func (s *Session) badness(d *declaration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bad[d.name]
+	if d.plan == nil || len(s.bad) == 0 {
+		return s.bad[d.name]
+	}
+	for i := range d.plan.fields {
+		if err := s.bad[d.plan.fields[i].name]; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remember makes the commit fail with an error that its caller could not
@@ -134,121 +162,127 @@ func (s *Session) set(ctx context.Context, d *declaration, raw []byte, present b
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, ok, rooted := s.state.find(d.name)
-	mark, marked := s.readMarkOf(d.name)
-	observed := marked && mark.err == nil && rooted && !d.lastWriteWins
-	switch {
-	case mark.err != nil && present:
-		return mark.err // or it would overwrite what it failed to read
-	case mark.err != nil:
-		s.unmarkFailed(d.name)
-	}
-	switch {
-	case observed && mark.stale:
-		return &ConflictError{Keys: []string{d.name}}
-	case ok == present && string(old) == string(raw) && s.state.undecided(d.name):
-		return nil // as stored
-	}
-	e := entry{kind: opDelete, name: d.name, raw: raw, present: present, observed: observed}
-	if present {
-		e.kind = opSet
-	} else {
-		delete(s.bad, d.name)
-	}
-	return s.append(e)
+	return s.put(d, change{name: d.name, raw: raw, present: present})
 }
 
-// append must be called between enter and leave, with s.mu held.
-func (s *Session) append(e entry) error {
-	if len(s.state.log) >= maxChanges && !s.state.replaces(&e) {
-		return &LimitError{Limit: LimitChanges, Max: maxChanges, Got: maxChanges + 1}
-	}
-	if e.single() && e.present {
-		if err := s.m.checkSize(s.state.sizeAfter(e.name, e.raw, true), e.name); err != nil {
+// setFields logs what makes after out of the fields of a struct. User code may
+// run in the comparison, so it is made outside of all locks.
+func (s *Session) setFields(ctx context.Context, d *declaration, after [][]byte) error {
+	for range maxChanges {
+		u, err := s.begin(ctx, d)
+		if err != nil {
+			return err
+		}
+		changes := s.m.codec.replacing(d.plan, u.values, after)
+		if done, err := s.finish(ctx, &u, func() error { return s.put(d, changes...) }); done || err != nil {
 			return err
 		}
 	}
-	s.state.add(e)
+	return ErrContention
+}
+
+// deleteFields logs that the fields of a struct are deleted.
+func (s *Session) deleteFields(ctx context.Context, d *declaration) error {
+	if d.err != nil {
+		return d.err
+	}
+	if err := s.enterChange(ctx); err != nil {
+		return err
+	}
+	defer s.leave()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changes := make([]change, len(d.plan.fields))
+	for i := range changes {
+		changes[i].name = d.plan.fields[i].name
+	}
+	return s.put(d, changes...)
+}
+
+// put logs changes that do not depend on what they replace: all of them, or none.
+// It must be called between enter and leave, with s.mu held.
+func (s *Session) put(d *declaration, changes ...change) error {
+	var buf [1]entry
+	entries := buf[:0]
+	var conflicts []string
+	for _, c := range changes {
+		old, ok, rooted := s.state.find(c.name)
+		mark, marked := s.readMarkOf(c.name)
+		observed := marked && mark.err == nil && rooted && !d.lastWriteWins
+		switch {
+		case mark.err != nil && c.present:
+			return mark.err // or it would overwrite what it failed to read
+		case observed && mark.stale:
+			conflicts = append(conflicts, c.name)
+		case ok == c.present && string(old) == string(c.raw) && s.state.undecided(c.name):
+			// as stored
+		default:
+			e := entry{kind: opDelete, name: c.name, raw: c.raw, present: c.present, observed: observed}
+			if c.present {
+				e.kind = opSet
+			}
+			entries = append(entries, e)
+		}
+	}
+	if len(conflicts) > 0 {
+		slices.Sort(conflicts)
+		return &ConflictError{Keys: conflicts}
+	}
+	if n := len(entries); n > 0 && d.plan != nil && s.m.codec.checks(d) {
+		entries[n-1].d = d
+	}
+	if err := s.append(d.name, entries...); err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if !c.present {
+			s.unmarkFailed(c.name)
+			delete(s.bad, c.name)
+		}
+	}
+	return nil
+}
+
+// append must be called between enter and leave, with s.mu held. name is what the
+// entries are about.
+func (s *Session) append(name string, entries ...entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	more := len(entries)
+	if s.state.replaces(&entries[0]) {
+		more--
+	}
+	if n := len(s.state.log) + more; n > maxChanges {
+		return &LimitError{Limit: LimitChanges, Max: maxChanges, Got: n}
+	}
+	size, grows := s.state.size, false
+	for i := range entries {
+		if e := &entries[i]; e.single() {
+			size = s.state.sizeAfter(size, e.name, e.raw, e.present)
+			grows = grows || e.present
+		}
+	}
+	if grows {
+		if err := s.m.checkSize(size, name); err != nil {
+			return err
+		}
+	}
+	for _, e := range entries {
+		s.state.add(e)
+	}
 	s.rev++
 	return nil
 }
 
-// updating is what an Update starts from.
-type updating struct {
-	raw    []byte
-	ok     bool
-	rooted bool
-	rev    uint64
-}
-
-// beginUpdate returns the value for an Update function and announces that one
-// is about to run; endUpdate takes that back.
-func (s *Session) beginUpdate(ctx context.Context, d *declaration) (u updating, err error) {
-	if d.err != nil {
-		return u, d.err
+// markAll marks every key of d as read. s.mu is held.
+func (s *Session) markAll(d *declaration, err error) {
+	if d.plan == nil {
+		s.mark(readMark{name: d.name, err: err})
+		return
 	}
-	if err := s.enterChange(ctx); err != nil {
-		return u, err
-	}
-	defer s.leave()
-	if err := s.badness(d); err != nil {
-		return u, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u.raw, u.ok, u.rooted = s.state.find(d.name)
-	u.rev = s.rev
-	s.updating++
-	return u, nil
-}
-
-func (s *Session) endUpdate() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.updating--
-}
-
-// finishUpdate logs an Update with its result. done is false when the session
-// has changed since u.
-func (s *Session) finishUpdate(ctx context.Context, d *declaration, fn any, u updating, raw []byte) (done bool, err error) {
-	if err := s.enterChange(ctx); err != nil {
-		return false, err
-	}
-	defer s.leave()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rev != u.rev {
-		return false, nil
-	}
-	e := entry{kind: opUpdate, name: d.name, raw: raw, present: true, rooted: u.rooted, d: d, fn: fn}
-	if err := s.append(e); err != nil {
-		return false, err
-	}
-	s.mark(readMark{name: d.name})
-	return true, nil
-}
-
-// inUpdate reports whether the caller was called by an Update function. Nothing
-// is passed through such a function that could tell, so its stack is searched;
-// callers ask only while some Update function is running.
-func inUpdate() bool {
-	const runner = "github.com/typedsession/session.callUpdate["
-	var pcs [64]uintptr
-	for skip := 2; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs[:])
-		frames := runtime.CallersFrames(pcs[:n])
-		for {
-			frame, more := frames.Next()
-			if strings.HasPrefix(frame.Function, runner) {
-				return true
-			}
-			if !more {
-				break
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
+	for i := range d.plan.fields {
+		s.mark(readMark{name: d.plan.fields[i].name, err: err})
 	}
 }
 

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"time"
 
@@ -178,28 +179,59 @@ func (s *Session) replay(log []entry, env *record.View, owner string) (st *state
 				conflicts = append(conflicts, e.name)
 			}
 		}
-		if e.kind == opUpdate {
-			var raw []byte
-			var ok bool
-			raw, ok, e.rooted = st.find(e.name)
-			if e.raw, err = s.replayUpdate(st, &e, raw, ok); err != nil {
+		switch e.kind {
+		case opUpdate, opStruct:
+			if err := s.replayUpdate(st, &e); err != nil {
+				return nil, nil, err
+			}
+			continue
+		case opPart:
+			continue
+		}
+		st.add(e)
+		if e.d != nil {
+			if err := s.checkStruct(st, e.d); err != nil {
 				return nil, nil, err
 			}
 		}
-		st.add(e)
 	}
 	slices.Sort(conflicts)
 	return st, slices.Compact(conflicts), nil
 }
 
-func (s *Session) replayUpdate(st *state, e *entry, raw []byte, ok bool) ([]byte, error) {
+// replayUpdate runs the function of an Update again and adds what it comes to.
+func (s *Session) replayUpdate(st *state, e *entry) error {
+	u := st.start(e.d)
+	out, err := s.rerun(st, e, u)
+	if err != nil {
+		return err
+	}
+	var buf [1]entry
+	for _, e := range updateEntries(buf[:0], e.d, e.fn, &u, &out) {
+		st.add(e)
+	}
+	return nil
+}
+
+func (s *Session) rerun(st *state, e *entry, u start) (updated, error) {
 	s.setScratch(st, 1)
 	defer s.setScratch(nil, -1)
-	out, err := e.d.replay(&s.m.codec, e.d, e.fn, raw, ok)
+	out, err := e.d.replay(&s.m.codec, e.d, e.fn, u)
 	if err == nil {
 		_, err = s.status() // of a read in there that could not return it
 	}
 	return out, err
+}
+
+// checkStruct validates a struct that has been merged from fields of several
+// requests.
+func (s *Session) checkStruct(st *state, d *declaration) error {
+	c := &s.m.codec
+	v := reflect.New(d.typ)
+	if _, err := c.decodeFields(d.plan, st.findFields(d.plan), v.Elem()); err != nil {
+		return err
+	}
+	return refused(d, c.validate(d, v.Interface()))
 }
 
 func (s *Session) setScratch(st *state, running int) {

@@ -52,6 +52,7 @@ func (JSON) Unmarshal(data []byte, v any) error {
 // valueCodec is the codec of one manager with its bounds.
 type valueCodec struct {
 	Codec
+	ruleChecker
 	plain    bool // Codec is JSON: numbers and simple strings need no codec
 	maxDepth int
 }

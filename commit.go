@@ -43,9 +43,8 @@ type outcome struct {
 	cred     *credential // issued by a rotation
 	replayed bool
 
-	// Of a settlement: the key as it is, or was before it was taken.
-	raw     []byte
-	ok      bool
+	// Of a settlement: the keys as they are, or were before they were taken.
+	values  []stored
 	applied bool
 }
 

@@ -53,16 +53,17 @@ func (e *ConflictError) Error() string {
 		quoteAll(e.Keys))
 }
 
-// ReplayError says that the function of an Update refused the data that another
-// request had written meanwhile. Nothing was written.
+// ReplayError says that the data which another request had written meanwhile were
+// refused: by the function of an Update, or by the rules of what came out. Nothing
+// was written.
 type ReplayError struct {
 	Key string
-	Err error // what the function returned
+	Err error // what the function returned, or a *ValidationError
 }
 
 // Error implements error.
 func (e *ReplayError) Error() string {
-	return fmt.Sprintf("session: Update of %q on fresh data: %v", e.Key, e.Err)
+	return fmt.Sprintf("session: change of %q on fresh data: %v", e.Key, e.Err)
 }
 
 // Unwrap returns Err.
@@ -80,6 +81,56 @@ func (e *ValueError) Error() string { return fmt.Sprintf("session: value of %q: 
 
 // Unwrap returns Err.
 func (e *ValueError) Unwrap() error { return e.Err }
+
+// ValidationError says that a value breaks the rules of its type: its `validate`
+// tags, its method Validate, or the tag of [Typed.WithRule]. Nothing was stored.
+// Only what is stored is checked, not what is read. Elements of slices and maps are
+// checked too, whether or not their tags say "dive".
+type ValidationError struct {
+	Key    string         // the key, or the name of the struct's type
+	Fields []InvalidField // what is wrong, at least one
+	Err    error          // validator.ValidationErrors, what Validate returned, or both
+}
+
+// InvalidField is one part of a value that breaks a rule.
+type InvalidField struct {
+	// Name is the path to it by JSON names, such as "address.zip" or
+	// "items[2].price"; empty for the value as a whole. A [Config.Validator] of
+	// one's own names fields in its own way.
+	Name string
+	// Rule and Param are the tag and its parameter, as "min" and "3".
+	Rule, Param string
+	// Err is what the method Validate returned; nil where a tag was broken.
+	Err error
+}
+
+// Error implements error.
+func (e *ValidationError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "session: %q is not valid", e.Key)
+	for i, f := range e.Fields {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		b.WriteString(sep)
+		if f.Name != "" {
+			b.WriteString(f.Name + " ")
+		}
+		switch {
+		case f.Err != nil:
+			b.WriteString(f.Err.Error())
+		case f.Param == "":
+			b.WriteString("breaks the rule " + f.Rule)
+		default:
+			b.WriteString("breaks the rule " + f.Rule + "=" + f.Param)
+		}
+	}
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (e *ValidationError) Unwrap() error { return e.Err }
 
 // Limit names a bound of [Config].
 type Limit string

@@ -23,7 +23,7 @@ func TestErrorTexts(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
 		`session: "a", "b\n" changed since this request read it: use Update or GetOrSet instead of Get and Set`: &session.ConflictError{Keys: []string{"a", "b\n"}},
-		`session: Update of "k" on fresh data: a failure made by the test`:                                      &session.ReplayError{Key: "k", Err: errTest},
+		`session: change of "k" on fresh data: a failure made by the test`:                                      &session.ReplayError{Key: "k", Err: errTest},
 		`session: value of "k": a failure made by the test`:                                                     &session.ValueError{Key: "k", Err: errTest},
 		`session: 6 levels of nesting in a value, at most 5 are allowed (key "k")`:                              &session.LimitError{Limit: session.LimitDepth, Key: "k", Max: 5, Got: 6},
 		`session: 1001 keys in a session, at most 1000 are allowed`:                                             &session.LimitError{Limit: session.LimitKeys, Max: 1000, Got: 1001},

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/go-playground/validator/v10"
+
 	"github.com/typedsession/session/store"
 )
 
@@ -48,6 +50,12 @@ type Config struct {
 	// Lifetime is the absolute limit of a session: activity does not move it, and
 	// only Login starts a new one. The default is DefaultLifetime.
 	Lifetime time.Duration
+
+	// Validator checks what is stored: see [ValidationError]. The default knows the
+	// rules of github.com/go-playground/validator and names fields by their json
+	// tags. One of your own, with rules of your own, is complete before NewManager
+	// is called.
+	Validator *validator.Validate
 
 	// Scope tells the sessions of this manager from those of others in the same
 	// program or on the same store.
@@ -96,7 +104,10 @@ type Manager struct {
 	queue      queue
 }
 
-// NewManager returns a manager, or a *[ConfigError] with every problem of cfg.
+// NewManager returns a manager, or a *[ConfigError] with every problem of cfg and
+// of the declarations of its scope that package variables hold: keys of one name
+// with different types, structs that cannot be used, validation rules that do not
+// exist or do not fit, each with its place in the source.
 func NewManager(cfg Config) (*Manager, error) {
 	var problems []error
 	check := func(err error) {
@@ -149,6 +160,13 @@ func NewManager(cfg Config) (*Manager, error) {
 		cfg.Codec = JSON{}
 	}
 	check(probe(cfg.Codec))
+	codec := valueCodec{Codec: cfg.Codec, maxDepth: cfg.MaxDepth}
+	_, codec.plain = cfg.Codec.(JSON)
+	codec.validator, codec.custom = cfg.Validator, cfg.Validator != nil
+	if !codec.custom {
+		codec.validator = defaultValidator()
+	}
+	problems = append(problems, codec.checkDeclarations(cfg.Scope)...)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -157,8 +175,7 @@ func NewManager(cfg Config) (*Manager, error) {
 	}
 
 	m := &Manager{cfg: cfg, store: cfg.Store, scopeHash: cfg.Scope.hash(), contextKey: defaultKey}
-	m.codec = valueCodec{Codec: cfg.Codec, maxDepth: cfg.MaxDepth}
-	_, m.codec.plain = cfg.Codec.(JSON)
+	m.codec = codec
 	if cfg.Scope.name != "" {
 		m.contextKey = scopeKey(cfg.Scope.name)
 	}

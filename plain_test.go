@@ -57,7 +57,7 @@ func sameVerb[T any](t *testing.T, raw string) {
 	c := &valueCodec{Codec: JSON{}, plain: true, maxDepth: 32}
 	var want T
 	err := json.Unmarshal([]byte(raw), &want)
-	got, gotErr := startValue[T](c, Key[T]("k").d, []byte(raw), true)
+	got, _, _, gotErr := startValue[T](c, Key[T]("k").d, &start{stored: stored{raw: []byte(raw), ok: true}})
 	refused := err != nil || strings.TrimSpace(raw) == "null"
 	if refused != (gotErr != nil) {
 		t.Fatalf("%T from %q: %v instead of %v", want, raw, gotErr, err)

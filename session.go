@@ -88,6 +88,9 @@ type readMark struct {
 
 // Open returns the session of one request. It does no I/O.
 func (m *Manager) Open(o Opening) *Session {
+	if !initialised.Load() {
+		initialised.Store(true)
+	}
 	s := &Session{m: m, fresh: o.Fresh}
 	s.reads = s.firstReads[:0]
 	found := 0

@@ -4,95 +4,161 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/typedsession/session/internal/record"
 	"github.com/typedsession/session/store"
 )
 
-// settlement commits one key at once and leaves the rest of the log for later:
-// GetOrSet inserts a value where there is none, Take removes one.
+// settlement commits the keys of one declaration at once and leaves the rest of
+// the log for later: GetOrSet inserts values where there are none, Take removes
+// them.
 type settlement struct {
-	insert bool
-	raw    []byte                 // to insert
-	check  func(raw []byte) error // what is taken must pass it
-	name   string
+	insert [][]byte                    // by key, nil for none; nil for Take
+	check  func(values []stored) error // what is taken must pass it
+	names  []string
 }
 
-// settle returns the value of the key: the one inserted or found, or the one
-// that was taken.
-func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) (raw []byte, ok bool, err error) {
+func (t *settlement) inserts() bool { return t.insert != nil }
+
+// about reports whether t concerns a key.
+func (t *settlement) about(name string) bool { return slices.Contains(t.names, name) }
+
+// values returns what st has under the keys of t.
+func (t *settlement) values(st *state) []stored {
+	out := make([]stored, len(t.names))
+	for i, name := range t.names {
+		out[i].raw, out[i].ok, out[i].rooted = st.find(name)
+	}
+	return out
+}
+
+// inserted returns what there is once t has inserted.
+func (t *settlement) inserted() []stored {
+	out := make([]stored, len(t.names))
+	for i, raw := range t.insert {
+		out[i] = stored{raw: raw, ok: raw != nil}
+	}
+	return out
+}
+
+// names returns the keys that d is about.
+func (d *declaration) names() []string {
+	if d.plan == nil {
+		return []string{d.name}
+	}
+	names := make([]string, len(d.plan.fields))
+	for i := range names {
+		names[i] = d.plan.fields[i].name
+	}
+	return names
+}
+
+// settle returns the values of the keys: those inserted or found, or those that
+// were taken.
+func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) ([]stored, error) {
 	if d.err != nil {
-		return nil, false, d.err
+		return nil, d.err
 	}
 	if err := s.enterChange(ctx); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	defer s.leave()
-	if err := s.badness(d); err != nil && t.insert {
-		return nil, false, err
+	if err := s.badness(d); err != nil && t.inserts() {
+		return nil, err
 	}
-	t.name = d.name
+	t.names = d.names()
 	if s.state.changesOwner() {
-		return s.settleLater(t)
+		return s.settleLater(d, t)
+	}
+	if s.state.spans(t) {
+		// Its function reads more than these keys, so they cannot go ahead of it.
+		if err := s.flush(ctx); err != nil {
+			return nil, err
+		}
 	}
 	out, err := s.write(ctx, builder{s: s, settle: t})
 	if err != nil {
-		return nil, false, s.failed(err)
+		return nil, s.failed(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return out.raw, out.ok, s.settled(t, &out)
+	return out.values, s.settled(t, &out)
+}
+
+// spans reports whether the log has an Update of a struct with a key of t.
+func (st *state) spans(t *settlement) bool {
+	return slices.ContainsFunc(st.log, func(e entry) bool {
+		return e.kind == opStruct && slices.ContainsFunc(e.d.plan.fields, func(f structField) bool { return t.about(f.name) })
+	})
 }
 
 // settleLater does in the log what settle does at once. Behind a login by another
 // owner there is nobody to race with: what is stored is somebody else's, and the new
 // owner's session exists with the commit.
-func (s *Session) settleLater(t *settlement) (raw []byte, ok bool, err error) {
-	raw, ok, _ = s.state.find(t.name)
-	if ok == t.insert {
-		return raw, ok, nil
+func (s *Session) settleLater(d *declaration, t *settlement) ([]stored, error) {
+	values := t.values(&s.state)
+	if anyOf(values) == t.inserts() {
+		return values, nil
 	}
-	e := entry{kind: opDelete, name: t.name}
-	if t.insert {
-		e = entry{kind: opSet, name: t.name, raw: t.raw, present: true}
-		raw, ok = t.raw, true
-	} else if err := t.check(raw); err != nil {
-		return nil, false, err
+	entries := make([]entry, 0, len(t.names))
+	if t.inserts() {
+		values = t.inserted()
+	} else if err := t.check(values); err != nil {
+		return nil, err
+	}
+	for i, name := range t.names {
+		switch {
+		case !values[i].ok:
+		case t.inserts():
+			entries = append(entries, entry{kind: opSet, name: name, raw: values[i].raw, present: true})
+		default:
+			entries = append(entries, entry{kind: opDelete, name: name})
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return raw, ok, s.append(e)
+	return values, s.append(d.name, entries...)
 }
 
-// buildSettlement applies t on top of the log, and stores the one key.
+// buildSettlement applies t on top of the log, and stores its keys.
 func (s *Session) buildSettlement(t *settlement, env *record.View, cur *store.Record) (outcome, error) {
 	if env.Epoch != s.base.Epoch {
 		return outcome{}, ErrSuperseded
 	}
 	st, conflicts, err := s.onto(env, cur)
-	switch {
-	case err != nil:
+	if err != nil {
 		return outcome{}, err
-	case slices.Contains(conflicts, t.name): // the others are for the commit to report
-		return outcome{}, &ConflictError{Keys: []string{t.name}}
 	}
-	raw, ok, _ := st.find(t.name)
-	edit := record.Edit{Name: t.name, Delete: true}
-	switch {
-	case t.insert && ok, !t.insert && !ok:
-		return outcome{rec: *cur, skip: true, raw: raw, ok: ok}, nil
-	case t.insert:
-		raw, edit.Raw, edit.Delete = t.raw, t.raw, false
-	default:
-		if err := t.check(raw); err != nil {
-			return outcome{}, err
+	// Conflicts of other keys are for the commit to report.
+	if conflicts = slices.DeleteFunc(conflicts, func(name string) bool { return !t.about(name) }); len(conflicts) > 0 {
+		return outcome{}, &ConflictError{Keys: conflicts}
+	}
+	values := t.values(st)
+	if anyOf(values) == t.inserts() {
+		return outcome{rec: *cur, skip: true, values: values}, nil
+	}
+	if t.inserts() {
+		values = t.inserted()
+	} else if err := t.check(values); err != nil {
+		return outcome{}, err
+	}
+	var edits record.Edits
+	for i, name := range t.names {
+		edit := record.Edit{Name: name, Delete: true}
+		if t.inserts() && values[i].ok {
+			edit.Raw, edit.Delete = values[i].raw, false
+		}
+		if _, there := env.Values.Find(name); there || !edit.Delete { // or it was set and taken within one request
+			edits.Set = append(edits.Set, edit)
 		}
 	}
-	if _, stored := env.Values.Find(t.name); edit.Delete && !stored { // set and taken within one request
-		return outcome{rec: *cur, skip: true, raw: raw, ok: true, applied: true}, nil
+	if len(edits.Set) == 0 {
+		return outcome{rec: *cur, skip: true, values: values, applied: true}, nil
 	}
-	out, err := s.frame(env, cur, &record.Edits{Set: []record.Edit{edit}}, rotateNone, nil)
-	out.raw, out.ok, out.applied = raw, true, true
+	slices.SortFunc(edits.Set, func(a, b record.Edit) int { return strings.Compare(a.Name, b.Name) })
+	out, err := s.frame(env, cur, &edits, rotateNone, nil)
+	out.values, out.applied = values, true
 	return out, err
 }
 
@@ -105,30 +171,39 @@ func (s *Session) settled(t *settlement, out *outcome) error {
 		s.behind = true
 		err = s.stored(out)
 	}
-	if !out.applied && !s.state.undecided(t.name) {
-		return err // what the log says about the key is still to be committed
+	log := s.state.log
+	for i, name := range t.names {
+		if !out.applied && !s.state.undecided(name) {
+			continue // what the log says about the key is still to be committed
+		}
+		v := &out.values[i]
+		e := entry{kind: opSettled, name: name, present: v.ok && t.inserts(), rooted: true}
+		if e.present {
+			e.raw = v.raw
+		} else {
+			delete(s.bad, name)
+		}
+		log = settleEntry(log, e)
+		s.mark(readMark{name: name})
 	}
-	kept := s.state.log[:0:0]
-	for _, e := range s.state.log {
-		if e.single() && e.name == t.name {
+	s.rebuild(log)
+	return err
+}
+
+// settleEntry returns a copy of a log in which e stands for all that was to be done
+// to its key.
+func settleEntry(log []entry, e entry) []entry {
+	kept := make([]entry, 0, len(log)+1)
+	for _, l := range log {
+		if l.single() && l.name == e.name {
 			continue
 		}
-		if e.kind == opClear && !slices.Contains(e.keep, t.name) {
-			e.keep = append(slices.Clip(e.keep), t.name)
+		if l.kind == opClear && !slices.Contains(l.keep, e.name) {
+			l.keep = append(slices.Clip(l.keep), e.name)
 		}
-		kept = append(kept, e)
+		kept = append(kept, l)
 	}
-	present := out.ok && t.insert
-	e := entry{kind: opSettled, name: t.name, present: present, rooted: true}
-	if present {
-		e.raw = out.raw
-	}
-	s.rebuild(append(kept, e))
-	s.mark(readMark{name: t.name})
-	if !present {
-		delete(s.bad, t.name)
-	}
-	return err
+	return append(kept, e)
 }
 
 // rebuild replaces the log. s.mu is held.

@@ -17,6 +17,10 @@ const (
 	opSet opKind = iota
 	opDelete
 	opUpdate
+	// opStruct is the Update of a struct. The opParts that follow it are what it
+	// came to; on fresh data it makes others.
+	opStruct
+	opPart
 	opClear
 	opLogin
 	// opSettled shows what a verb has already committed on its own. It has no
@@ -32,8 +36,8 @@ type entry struct {
 	clears   bool // opLogin: another owner than before
 	name     string
 	raw      []byte
-	d        *declaration // opUpdate
-	fn       any          // opUpdate: a func(*T) error
+	d        *declaration // opUpdate, opStruct; the last entry of a struct's Set: its rules hold now
+	fn       any          // opUpdate, opStruct: a func(*T) error
 	keep     []string     // opClear: keys settled later, which stay
 }
 
@@ -41,7 +45,7 @@ type entry struct {
 func (e *entry) empties() bool { return e.kind == opClear || e.kind == opLogin && e.clears }
 
 // single reports whether e is about one key.
-func (e *entry) single() bool { return e.kind != opClear && e.kind != opLogin }
+func (e *entry) single() bool { return e.kind != opClear && e.kind != opLogin && e.kind != opStruct }
 
 // state is a set of values and a log on top of it.
 type state struct {
@@ -102,6 +106,30 @@ func (st *state) find(name string) (raw []byte, ok, rooted bool) {
 	return v.Raw, ok, true
 }
 
+// findFields is find for each field of a struct.
+func (st *state) findFields(p *structPlan) []stored {
+	out := make([]stored, len(p.fields))
+	i := 0
+	for v := range st.values.All() { // both are sorted
+		for i < len(p.fields) && p.fields[i].name < string(v.Name) {
+			i++
+		}
+		if i == len(p.fields) {
+			break
+		}
+		if p.fields[i].name == string(v.Name) {
+			out[i].raw, out[i].ok = v.Raw, true
+		}
+	}
+	for i := range out {
+		f := &out[i]
+		if f.rooted = true; len(st.log) > 0 {
+			f.raw, f.ok, f.rooted = st.find(p.fields[i].name)
+		}
+	}
+	return out
+}
+
 // undecided reports whether the log leaves a key as it is stored.
 func (st *state) undecided(name string) bool {
 	e, wiped := st.last(name)
@@ -125,7 +153,7 @@ func (st *state) add(e entry) {
 		}
 		st.wipes = append(st.wipes, len(st.log))
 	case e.single():
-		st.size = st.sizeAfter(e.name, e.raw, e.present)
+		st.size = st.sizeAfter(st.size, e.name, e.raw, e.present)
 	}
 	if st.replaces(&e) {
 		last := &st.log[len(st.log)-1]
@@ -151,12 +179,12 @@ func (st *state) add(e entry) {
 // looked in between.
 func (st *state) replaces(e *entry) bool {
 	n := len(st.log)
-	return n > 0 && e.kind == opSet && st.log[n-1].kind == opSet && st.log[n-1].name == e.name
+	return n > 0 && e.kind == opSet && st.log[n-1].kind == opSet && st.log[n-1].name == e.name && st.log[n-1].d == nil
 }
 
-// sizeAfter returns the size of the session once name has the value raw.
-func (st *state) sizeAfter(name string, raw []byte, present bool) record.Size {
-	s := st.size
+// sizeAfter returns what becomes of a size once name has the value raw instead of
+// the one it has now.
+func (st *state) sizeAfter(s record.Size, name string, raw []byte, present bool) record.Size {
 	if old, ok, _ := st.find(name); ok {
 		s.Keys--
 		s.Bytes -= record.EntrySize(name, old)

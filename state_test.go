@@ -133,11 +133,10 @@ func (w *world) do(e entry, naive func(view map[string]string, owner *string)) {
 func (w *world) update(name, letter string) {
 	d := Key[string](name).d
 	fn := func(s *string) error { *s += letter; return nil }
-	old, ok, rooted := w.s.state.find(name)
-	raw, err := d.replay(&w.s.m.codec, d, fn, old, ok)
+	u := w.s.state.start(d)
+	out, err := d.replay(&w.s.m.codec, d, fn, u)
 	require.NoError(w.t, err)
-	e := entry{kind: opUpdate, name: name, raw: raw, present: true, rooted: rooted, d: d, fn: fn}
-	w.do(e, func(view map[string]string, _ *string) {
+	w.do(updateEntries(nil, d, fn, &u, &out)[0], func(view map[string]string, _ *string) {
 		s := ""
 		if raw, ok := view[name]; ok {
 			require.NoError(w.t, json.Unmarshal([]byte(raw), &s))
@@ -151,18 +150,18 @@ func (w *world) settle(name string) {
 	if w.s.state.changesOwner() { // then nothing is settled before the commit
 		return
 	}
-	t := &settlement{name: name}
+	t := &settlement{names: []string{name}}
 	out := &outcome{}
 	if old, ok := w.view[name]; ok {
 		w.note("take %s", name)
-		out.raw, out.ok, out.applied = []byte(old), true, true
+		out.values, out.applied = []stored{{raw: []byte(old), ok: true}}, true
 		delete(w.view, name)
 		delete(w.stored, name)
 	} else {
 		raw := randomText(w.r)
 		w.note("settle %s=%.8s", name, raw)
-		t.insert, t.raw = true, []byte(raw)
-		out.raw, out.ok, out.applied = t.raw, true, true
+		t.insert = [][]byte{[]byte(raw)}
+		out.values, out.applied = t.inserted(), true
 		w.view[name], w.stored[name] = raw, raw
 	}
 	require.NoError(w.t, w.s.settled(t, out))

@@ -26,20 +26,29 @@ type Typed[T any] struct {
 
 // declaration is the untyped part of a Typed.
 type declaration struct {
-	name          string
-	err           error // the name is invalid
+	name          string // of the key, or of the struct's type
+	typ           reflect.Type
+	plan          *structPlan // nil: one key
+	err           error       // why it cannot be used
 	scope         Scope
 	contextKey    any
 	lastWriteWins bool
 	def           *defaultValue // nil: the zero value
+	rule          string        // of WithRule
+	rules         *typeRules    // nil: the type has none
+	place         *place        // nil: not made during package initialisation
 
-	// replay runs an Update function, a func(*T) error, on a stored value.
-	replay func(c *valueCodec, d *declaration, fn any, raw []byte, ok bool) ([]byte, error)
+	// replay runs an Update function, a func(*T) error, on stored values.
+	replay func(c *valueCodec, d *declaration, fn any, u start) (updated, error)
 }
 
 var (
 	errEmptyName = errors.New("the name of a key is empty")
 	errNameUTF8  = errors.New("the name of a key is not valid UTF-8")
+
+	errEmptyRule    = errors.New("the tag of WithRule is empty")
+	errRuleOnStruct = errors.New("WithRule on a Struct: put rules into the `validate` tags of its fields")
+	errRuleOnFields = errors.New("WithRule on a key that holds a struct: put rules into the `validate` tags of its fields")
 
 	timeType        = reflect.TypeFor[time.Time]()
 	unmarshalerType = reflect.TypeFor[interface{ UnmarshalJSON([]byte) error }]()
@@ -49,13 +58,55 @@ var (
 // text of 1 to 1024 bytes; the verbs of a key with another name return an error.
 // T should be a type that encoding/json can encode and decode. [json.RawMessage]
 // gives raw access.
+//
+// A T with `validate` tags, or with a method Validate() error on T or *T, is
+// checked whenever it is stored: see [ValidationError].
 func Key[T any](name string) Typed[T] {
-	return Typed[T]{d: &declaration{
-		name:       name,
-		err:        checkName(name),
-		contextKey: defaultKey,
-		replay:     replayUpdate[T],
-	}}
+	d := &declaration{name: name, err: checkName(name)}
+	return declare[T](d)
+}
+
+// Struct declares the whole session, or a part of it, as a struct: each exported
+// field of T is a key of the session, named by its json tag, so that other Structs
+// and Keys may share it. Embedding, "-", omitempty and omitzero mean what they mean
+// in encoding/json; names match exactly.
+//
+//	type Visit struct {
+//		Pageviews int       `json:"pageviews" validate:"gte=0"`
+//		FirstSeen time.Time `json:"first_seen"`
+//	}
+//
+//	var Guest = session.Struct[Visit]()
+//
+// Only fields that change are written, and keys that are no field of T are left
+// alone: programs of different versions can share a session. An Update is one
+// change of all it reads and writes: on fresh data its function runs again, on the
+// whole struct. Lookup's ok means that any field is there. Set writes the fields
+// that are not there or differ; Delete and Take concern the fields of T.
+//
+// Refused are exported fields without a json tag or with its option "string", two
+// fields of one name, types that JSON cannot hold, a T without fields or with an
+// encoding of its own. NewManager reports what package variables declare; the verbs
+// of a struct that was declared later return the error.
+func Struct[T any]() Typed[T] {
+	t := reflect.TypeFor[T]()
+	d := &declaration{name: t.Name(), plan: planOf(t)}
+	if d.name == "" {
+		d.name = t.String()
+	}
+	if problems := d.plan.problems; len(problems) > 0 {
+		d.err = &ValueError{Key: d.name, Err: errors.Join(problems...)}
+	}
+	return declare[T](d)
+}
+
+func declare[T any](d *declaration) Typed[T] {
+	d.typ = reflect.TypeFor[T]()
+	d.rules = rulesOf(d.typ)
+	d.contextKey = defaultKey
+	d.replay = replayUpdate[T]
+	d.register(3)
+	return Typed[T]{d: d}
 }
 
 func (t Typed[T]) decl() *declaration {
@@ -68,10 +119,14 @@ func (t Typed[T]) decl() *declaration {
 func (t Typed[T]) with(change func(d *declaration)) Typed[T] {
 	d := *t.decl()
 	change(&d)
+	if t.d.place != nil {
+		d.place = &place{file: t.d.place.file, line: t.d.place.line}
+		d.place.enter(&d)
+	}
 	return Typed[T]{d: &d}
 }
 
-// Name returns the name of the key.
+// Name returns the name of the key, or of the type of a Struct.
 func (t Typed[T]) Name() string { return t.decl().name }
 
 // WithDefault returns a copy of t whose Get and Update see v where the session
@@ -89,8 +144,30 @@ func (t Typed[T]) WithLastWriteWins() Typed[T] {
 	return t.with(func(d *declaration) { d.lastWriteWins = true })
 }
 
-// In returns a copy of t that acts on the session of scope s.
+// WithRule returns a copy of t whose values must also satisfy a tag of
+// github.com/go-playground/validator, as in WithRule("email") or
+// WithRule("min=1,max=99"). It is for keys: the fields of a struct have their rules
+// in `validate` tags. NewManager reports a tag that does not exist or fit.
+func (t Typed[T]) WithRule(tag string) Typed[T] {
+	return t.with(func(d *declaration) {
+		d.rule = tag
+		switch {
+		case d.err != nil:
+		case d.plan != nil:
+			d.err = &ValueError{Key: d.name, Err: errRuleOnStruct}
+		case d.typ.Kind() == reflect.Struct && d.typ != timeType:
+			d.err = &ValueError{Key: d.name, Err: errRuleOnFields}
+		case tag == "":
+			d.err = &ValueError{Key: d.name, Err: errEmptyRule}
+		}
+	})
+}
+
+// In returns a copy of t that acts on the session of scope s. Declare it in one
+// expression, as in Key[int]("n").In(Admin): what In is called on no longer counts
+// as declared when NewManager looks for conflicts.
 func (t Typed[T]) In(s Scope) Typed[T] {
+	t.decl().place.leave()
 	return t.with(func(d *declaration) {
 		d.scope, d.contextKey = s, defaultKey
 		if s.name != "" {
@@ -134,6 +211,9 @@ func (t Typed[T]) Value(ctx context.Context) T {
 // is none. Its errors are those of Get.
 func (t Typed[T]) Lookup(ctx context.Context) (v T, ok bool, err error) {
 	s, d := t.session(ctx)
+	if d.plan != nil {
+		return lookupStruct[T](ctx, s, d)
+	}
 	raw, ok, err := s.read(ctx, d)
 	if !ok || err != nil {
 		return v, false, err
@@ -143,14 +223,15 @@ func (t Typed[T]) Lookup(ctx context.Context) (v T, ok bool, err error) {
 	}
 	slow, err := decodeValue[T](&s.m.codec, d, raw)
 	if err != nil {
-		s.markBad(d, err)
+		s.markBad(d.name, err)
 		return slow, false, err
 	}
 	return slow, true, nil
 }
 
-// Set stores v. It is checked and encoded now: a *[ValueError] or *[LimitError]
-// leaves the session as it was. Setting what is already there is no write.
+// Set stores v. It is checked and encoded now: a *[ValueError], *[ValidationError]
+// or *[LimitError] leaves the session as it was. Setting what is already there is no
+// write.
 //
 // When this request has read the key and another one changes it before the
 // commit, the commit fails with a *[ConflictError], because replacing the value
@@ -158,6 +239,9 @@ func (t Typed[T]) Lookup(ctx context.Context) (v T, ok bool, err error) {
 // WithLastWriteWins.
 func (t Typed[T]) Set(ctx context.Context, v T) error {
 	s, d := t.session(ctx)
+	if d.plan != nil {
+		return setStruct(ctx, s, d, v)
+	}
 	raw, err := encodeValue(&s.m.codec, d, &v)
 	if err != nil {
 		return err
@@ -169,6 +253,9 @@ func (t Typed[T]) Set(ctx context.Context, v T) error {
 // nothing, so it also removes what Get cannot read.
 func (t Typed[T]) Delete(ctx context.Context) error {
 	s, d := t.session(ctx)
+	if d.plan != nil {
+		return s.deleteFields(ctx, d)
+	}
 	return s.set(ctx, d, nil, false)
 }
 
@@ -183,7 +270,8 @@ func (t Typed[T]) Delete(ctx context.Context) error {
 // and touch nothing that the handler uses later. Inside f, other keys read as they
 // were before the Update, and changes return [ErrInUpdate].
 //
-// An error of f on fresh data makes the commit fail with a *[ReplayError].
+// What f makes is validated, and again each time f runs: a *[ValidationError]. An
+// error of either on fresh data makes the commit fail with a *[ReplayError].
 func (t Typed[T]) Update(ctx context.Context, f func(*T) error) (T, error) {
 	s, d := t.session(ctx)
 	var zero T
@@ -192,11 +280,11 @@ func (t Typed[T]) Update(ctx context.Context, f func(*T) error) (T, error) {
 		if err != nil {
 			return zero, err
 		}
-		v, raw, err := runUpdate(s, d, f, u)
+		v, out, err := runUpdate(s, d, f, u)
 		if err != nil {
 			return zero, err
 		}
-		done, err := s.finishUpdate(ctx, d, f, u, raw)
+		done, err := s.finishUpdate(ctx, d, f, u, out)
 		if err != nil {
 			return zero, err
 		}
@@ -212,6 +300,8 @@ func (t Typed[T]) Update(ctx context.Context, f func(*T) error) (T, error) {
 // its value: the key is committed at once. f runs at most once; when another
 // request was faster its result is dropped. An error of f is returned as it is.
 //
+// Where an Update of a Struct with this key has not been committed, everything
+// that is pending is committed first, as by [Session.Save]; so it is with Take.
 // Behind a Login that has not been committed, in a session of nobody, the value
 // still goes into that session: call [Session.Save] first if f depends on the owner.
 func (t Typed[T]) GetOrSet(ctx context.Context, f func() (T, error)) (T, error) {
@@ -223,20 +313,16 @@ func (t Typed[T]) GetOrSet(ctx context.Context, f func() (T, error)) (T, error) 
 	if v, err = f(); err != nil {
 		return v, err
 	}
-	raw, err := encodeValue(&s.m.codec, d, &v)
+	var zero T
+	values, err := encodeAll(&s.m.codec, d, &v)
 	if err != nil {
-		return v, err
-	}
-	got, _, err := s.settle(ctx, d, &settlement{raw: raw, insert: true})
-	if err != nil {
-		var zero T
 		return zero, err
 	}
-	v, err = decodeValue[T](&s.m.codec, d, got)
+	got, err := s.settle(ctx, d, &settlement{insert: values})
 	if err != nil {
-		s.markBad(d, err)
+		return zero, err
 	}
-	return v, err
+	return decodeAll[T](s, d, got)
 }
 
 // Take returns the value and removes it, at once and exactly once: of concurrent
@@ -244,20 +330,18 @@ func (t Typed[T]) GetOrSet(ctx context.Context, f func() (T, error)) (T, error) 
 // a T is a *[ValueError] and stays.
 func (t Typed[T]) Take(ctx context.Context) (T, bool, error) {
 	s, d := t.session(ctx)
-	var v T
-	check := func(raw []byte) (err error) {
-		if v, err = decodeValue[T](&s.m.codec, d, raw); err != nil {
-			s.markBad(d, err)
-		}
+	check := func(values []stored) error {
+		_, err := decodeAll[T](s, d, values)
 		return err
 	}
-	raw, ok, err := s.settle(ctx, d, &settlement{check: check})
 	var zero T
-	if err != nil || !ok {
+	values, err := s.settle(ctx, d, &settlement{check: check})
+	if err != nil || !anyOf(values) {
 		return zero, false, err
 	}
 	// check may last have seen another value than the one that was removed.
-	if err := check(raw); err != nil {
+	v, err := decodeAll[T](s, d, values)
+	if err != nil {
 		return zero, false, err
 	}
 	return v, true, nil

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync/atomic"
 )
@@ -32,42 +33,130 @@ func encodeValue[T any](c *valueCodec, d *declaration, v *T) ([]byte, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
-	if c.plain {
+	if c.plain && !c.checks(d) {
 		if raw, ok := encodePlain(v); ok {
 			return raw, nil
 		}
 	}
-	return c.encode(d.name, v) // the pointer, for methods that T has on it
+	return encodeChecked(c, d, v)
+}
+
+//go:noinline
+func encodeChecked[T any](c *valueCodec, d *declaration, v *T) ([]byte, error) {
+	raw, err := c.encodePointer(d.name, v) // the pointer, for methods that T has on it
+	if err == nil {
+		err = c.validate(d, v)
+	}
+	return raw, err
+}
+
+// encodeAll returns what v is stored as, under each key of d.
+func encodeAll[T any](c *valueCodec, d *declaration, v *T) ([][]byte, error) {
+	if d.plan == nil {
+		raw, err := encodeValue(c, d, v)
+		return [][]byte{raw}, err
+	}
+	return encodeStruct(c, d, v)
+}
+
+func encodeStruct[T any](c *valueCodec, d *declaration, v *T) ([][]byte, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	values, err := c.encodeFields(d.plan, reflect.ValueOf(v).Elem())
+	if err == nil {
+		err = c.validate(d, v)
+	}
+	return values, err
+}
+
+// decodeAll is the counterpart of encodeAll.
+func decodeAll[T any](s *Session, d *declaration, values []stored) (v T, err error) {
+	if d.plan != nil {
+		return decodeStruct[T](s, d, values)
+	}
+	if !values[0].ok {
+		return v, nil
+	}
+	if v, err = decodeValue[T](&s.m.codec, d, values[0].raw); err != nil {
+		s.markBad(d.name, err)
+	}
+	return v, err
+}
+
+func decodeStruct[T any](s *Session, d *declaration, values []stored) (T, error) {
+	v := new(T)
+	if bad, err := s.m.codec.decodeFields(d.plan, values, reflect.ValueOf(v).Elem()); err != nil {
+		s.markBad(bad, err)
+		var zero T
+		return zero, err
+	}
+	return *v, nil
+}
+
+//go:noinline
+func lookupStruct[T any](ctx context.Context, s *Session, d *declaration) (v T, ok bool, err error) {
+	values, err := s.readFields(ctx, d)
+	if err != nil || !anyOf(values) {
+		return v, false, err
+	}
+	v, err = decodeStruct[T](s, d, values)
+	return v, err == nil, err
+}
+
+//go:noinline
+func setStruct[T any](ctx context.Context, s *Session, d *declaration, v T) error {
+	after, err := encodeStruct(&s.m.codec, d, &v)
+	if err != nil {
+		return err
+	}
+	return s.setFields(ctx, d, after)
+}
+
+// updated is what an Update function has made of the keys it is about.
+type updated struct {
+	raw     []byte   // of a key
+	changes []change // of the fields of a struct
 }
 
 // runUpdate runs an Update function for the first time.
-func runUpdate[T any](s *Session, d *declaration, f func(*T) error, u updating) (*T, []byte, error) {
+func runUpdate[T any](s *Session, d *declaration, f func(*T) error, u start) (*T, updated, error) {
 	defer s.endUpdate()
-	v, err := startValue[T](&s.m.codec, d, u.raw, u.ok)
+	v, before, bad, err := startValue[T](&s.m.codec, d, &u)
 	if err != nil {
-		if u.ok {
-			s.markBad(d, err)
+		if bad != "" {
+			s.markBad(bad, err)
 		}
-		return nil, nil, err
+		return nil, updated{}, err
 	}
 	if err := callUpdate(f, v); err != nil {
-		return nil, nil, err
+		return nil, updated{}, err
 	}
-	raw, err := encodeValue(&s.m.codec, d, v)
-	return v, raw, err
+	out, err := endValue(&s.m.codec, d, v, before)
+	return v, out, err
 }
 
-// replayUpdate runs it again. Only what the function itself returns is a
+// replayUpdate runs it again. Only what the function and the rules refuse is a
 // *ReplayError.
-func replayUpdate[T any](c *valueCodec, d *declaration, fn any, raw []byte, ok bool) ([]byte, error) {
-	v, err := startValue[T](c, d, raw, ok)
+func replayUpdate[T any](c *valueCodec, d *declaration, fn any, u start) (updated, error) {
+	v, before, _, err := startValue[T](c, d, &u)
 	if err != nil {
-		return nil, err
+		return updated{}, err
 	}
 	if err := callUpdate(fn.(func(*T) error), v); err != nil {
-		return nil, &ReplayError{Key: d.name, Err: err}
+		return updated{}, &ReplayError{Key: d.name, Err: err}
 	}
-	return encodeValue(c, d, v)
+	out, err := endValue(c, d, v, before)
+	return out, refused(d, err)
+}
+
+// refused makes a *ReplayError of a *ValidationError: the value was valid before
+// another request changed what it was made of.
+func refused(d *declaration, err error) error {
+	if _, invalid := errors.AsType[*ValidationError](err); invalid {
+		return &ReplayError{Key: d.name, Err: err}
+	}
+	return err
 }
 
 // callUpdate is what inUpdate looks for.
@@ -75,18 +164,22 @@ func replayUpdate[T any](c *valueCodec, d *declaration, fn any, raw []byte, ok b
 //go:noinline
 func callUpdate[T any](f func(*T) error, v *T) error { return f(v) }
 
-// startValue returns what an Update function begins with.
-func startValue[T any](c *valueCodec, d *declaration, raw []byte, ok bool) (*T, error) {
-	v := new(T)
+// startValue returns what an Update function begins with, and how the fields of a
+// struct are encoded before. With an error of a stored value comes its key.
+func startValue[T any](c *valueCodec, d *declaration, u *start) (v *T, before [][]byte, bad string, err error) {
+	v = new(T)
 	switch {
-	case ok && c.plain && decodePlain(raw, v):
-	case ok:
-		if err := c.decode(d.name, raw, v); err != nil {
-			return nil, err
+	case d.plan != nil:
+		before, bad, err = c.startStruct(d, u, reflect.ValueOf(v).Elem())
+		return v, before, bad, err
+	case u.ok && c.plain && decodePlain(u.raw, v):
+	case u.ok:
+		if err := c.decode(d.name, u.raw, v); err != nil {
+			return nil, nil, d.name, err
 		}
 	case d.def != nil:
 		if err := d.def.decode(c, d, v); err != nil {
-			return nil, err
+			return nil, nil, "", err
 		}
 	}
 	if r := reflect.TypeFor[T](); r.Kind() == reflect.Map {
@@ -94,7 +187,20 @@ func startValue[T any](c *valueCodec, d *declaration, raw []byte, ok bool) (*T, 
 			m.Set(reflect.MakeMap(r))
 		}
 	}
-	return v, nil
+	return v, nil, "", nil
+}
+
+func endValue[T any](c *valueCodec, d *declaration, v *T, before [][]byte) (out updated, err error) {
+	if d.plan == nil {
+		out.raw, err = encodeValue(c, d, v)
+		return out, err
+	}
+	after, err := encodeStruct(c, d, v)
+	if err != nil {
+		return out, err
+	}
+	out.changes = d.plan.changes(before, after)
+	return out, nil
 }
 
 // defaultValue is what WithDefault was given.

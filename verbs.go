@@ -85,7 +85,7 @@ func (s *Session) Clear(ctx context.Context) error {
 	return s.change(ctx, func() error {
 		s.bad = nil
 		s.unmarkFailed("")
-		return s.append(entry{kind: opClear})
+		return s.append("", entry{kind: opClear})
 	})
 }
 
@@ -129,7 +129,7 @@ func (s *Session) Login(ctx context.Context, owner string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.append(entry{kind: opLogin, name: owner}); err != nil {
+	if err := s.append("", entry{kind: opLogin, name: owner}); err != nil {
 		return err
 	}
 	s.rotate = rotateLogin

@@ -34,19 +34,19 @@ func (c spaced) Marshal(v any) ([]byte, error) {
 	return c.JSON.Marshal(v)
 }
 
-var (
-	vOdd    = session.Key[oddValue]("odd")
-	vOddRaw = session.Key[json.RawMessage]("odd")
-)
+var vOdd = session.Key[oddValue]("odd")
+
+// vOddRaw is no package variable: NewManager would refuse the two types.
+func vOddRaw() session.Typed[json.RawMessage] { return session.Key[json.RawMessage]("odd") }
 
 // A value that cannot be decoded is an error on its key alone, and blocks what
 // would overwrite it; everything else stays byte for byte.
 func TestPromise7_OneBadValue(t *testing.T) {
 	t.Parallel()
 	for name, refused := range map[string]visitStep{
-		"Set":      setTo(wrongName, 1),
-		"Update":   increment(wrongName),
-		"GetOrSet": orSet(wrongName, 1),
+		"Set":      setTo(wrongName(), 1),
+		"Update":   increment(wrongName()),
+		"GetOrSet": orSet(wrongName(), 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,21 +55,21 @@ func TestPromise7_OneBadValue(t *testing.T) {
 			site := newVisitSite(t, st)
 			v := odd.known(setTo(vOdd, oddValue{}), setTo(vName, "ada"), setTo(vCount, 1)).at(site)
 
-			a := v.do(ignoring(load(wrongName)), refused)
+			a := v.do(ignoring(load(wrongName())), refused)
 			var bad *session.ValueError
 			require.ErrorAs(t, a.err, &bad)
 			require.Equal(t, "name", bad.Key)
 			require.Equal(t, http.StatusOK, a.code, "the rest of the session works")
 
-			v.do(ignoring(load(wrongName)), ignoring(refused), increment(vCount), increment(vOther)).requirePage(t)
+			v.do(ignoring(load(wrongName())), ignoring(refused), increment(vCount), increment(vOther)).requirePage(t)
 			requireStored(v, vName, "ada")
 			requireStored(v, vCount, 2)
 			var raw json.RawMessage
-			v.do(read(vOddRaw, &raw)).requirePage(t)
+			v.do(read(vOddRaw(), &raw)).requirePage(t)
 			require.Equal(t, oddJSON, string(raw))
 
-			v.do(ignoring(load(wrongName)), remove(wrongName), refused).requirePage(t)
-			n, ok := stored(v, wrongName)
+			v.do(ignoring(load(wrongName())), remove(wrongName()), refused).requirePage(t)
+			n, ok := stored(v, wrongName())
 			require.True(t, ok)
 			require.Equal(t, 1, n)
 			v.do(ignoring(load(vName)), empty, setTo(vName, "eve")).requirePage(t)
@@ -105,7 +105,7 @@ func TestValue(t *testing.T) {
 	}
 	v.do(value(vCount, 1), value(vOther, 0), value(vOther.WithDefault(9), 9)).requirePage(t)
 
-	a := v.do(setTo(vCount, 2), value(wrongName, 0))
+	a := v.do(setTo(vCount, 2), value(wrongName(), 0))
 	require.NoError(t, a.err)
 	var bad *session.ValueError
 	require.ErrorAs(t, a.failed, &bad)

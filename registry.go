@@ -1,0 +1,175 @@
+package session
+
+import (
+	"fmt"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Declarations that are made while packages are initialised are registered, so that
+// NewManager can check them. Those made later cannot be checked before they are
+// used, and leave nothing behind.
+
+// place is where a declaration is in the source.
+type place struct {
+	file string
+	line int
+	d    *declaration // nil once it has left the registry
+}
+
+func (p *place) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
+
+var registry struct {
+	mu     sync.Mutex
+	places []*place
+}
+
+// initialised is set when the first session is opened: no package is being
+// initialised by then, and Key need not look.
+var initialised atomic.Bool
+
+// register enters d if a package is being initialised. skip is the number of
+// frames up to the caller of Key or Struct.
+func (d *declaration) register(skip int) {
+	if initialised.Load() {
+		return
+	}
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(skip+1, pcs)])
+	caller, more := frames.Next()
+	for frame := caller; more; {
+		if frame, more = frames.Next(); strings.HasPrefix(frame.Function, "runtime.doInit") {
+			d.place = &place{file: caller.File, line: caller.Line}
+			d.place.enter(d)
+			return
+		}
+	}
+}
+
+// enter makes d the declaration of p.
+func (p *place) enter(d *declaration) {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	p.d = d
+	registry.places = append(registry.places, p)
+}
+
+// leave takes the declaration of p, if there is a p, out of the registry.
+func (p *place) leave() {
+	if p == nil {
+		return
+	}
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	p.d = nil
+	registry.places = slices.DeleteFunc(registry.places, func(q *place) bool { return q == p })
+}
+
+// declared returns the declarations of a scope, in the order in which they were
+// made.
+func declared(s Scope) []*declaration {
+	registry.mu.Lock()
+	defer registry.mu.Unlock()
+	var all []*declaration
+	for _, p := range registry.places {
+		if p.d.scope == s {
+			all = append(all, p.d)
+		}
+	}
+	return all
+}
+
+// use is one key of one declaration.
+type use struct {
+	d     *declaration
+	typ   reflect.Type
+	field *structField // nil: the declaration is a Key
+}
+
+func (u *use) String() string {
+	if u.field != nil {
+		return fmt.Sprintf("field %s of Struct[%v], a %v, at %v", u.field.goName, u.d.typ, u.typ, u.d.place)
+	}
+	return fmt.Sprintf("Key[%v] at %v", u.typ, u.d.place)
+}
+
+func (d *declaration) uses() []use {
+	if d.plan == nil {
+		return []use{{d: d, typ: d.typ}}
+	}
+	all := make([]use, len(d.plan.fields))
+	for i := range all {
+		all[i] = use{d: d, typ: d.plan.fields[i].typ, field: &d.plan.fields[i]}
+	}
+	return all
+}
+
+// checkDeclarations returns every problem of the declarations of a manager.
+func (c *valueCodec) checkDeclarations(s Scope) []error {
+	var problems []error
+	all := declared(s)
+	reported := map[string]bool{} // With methods leave several copies at one place
+	report := func(format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); !reported[text] {
+			reported[text] = true
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	for _, d := range all {
+		for _, err := range c.checkDeclaration(d) {
+			report("%v: %w", d.place, err)
+		}
+	}
+	first := map[string]use{}
+	ruled := map[string]use{} // keys with a rule
+	fields := map[string]use{}
+	for _, d := range all {
+		for _, u := range d.uses() {
+			name := d.name
+			if u.field != nil {
+				name = u.field.name
+				fields[name] = u
+			} else if d.rule != "" {
+				ruled[name] = u
+			}
+			if other, ok := first[name]; !ok {
+				first[name] = u
+			} else if other.typ != u.typ {
+				report("key %q is declared with two types: as %v, and as %v", name, &other, &u)
+			}
+		}
+	}
+	for _, d := range all {
+		if u, ok := ruled[d.name]; ok && d.plan == nil {
+			if f, ok := fields[d.name]; ok {
+				report("key %q has a rule, WithRule(%q), and is %v: put the rule into the tag of the field (%v)", d.name, u.d.rule, &f, &u)
+			}
+		}
+	}
+	return problems
+}
+
+// checkDeclaration returns what is wrong with one declaration by itself.
+func (c *valueCodec) checkDeclaration(d *declaration) []error {
+	switch {
+	case d.plan != nil && len(d.plan.problems) > 0:
+		problems := make([]error, len(d.plan.problems))
+		for i, err := range d.plan.problems {
+			problems[i] = fmt.Errorf("struct %v: %w", d.typ, err)
+		}
+		return problems
+	case d.err != nil:
+		return []error{d.err}
+	}
+	problems := c.tryRules(d)
+	if d.def != nil {
+		if err := d.def.decode(c, d, reflect.New(d.typ).Interface()); err != nil {
+			problems = append(problems, fmt.Errorf("the value of WithDefault: %w", err))
+		}
+	}
+	return problems
+}

@@ -1,0 +1,237 @@
+package session
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-playground/validator/v10"
+)
+
+// The validator finds a misspelled rule when it first meets the type, and a rule
+// that does not fit when it first reaches it: both by a panic, in a request. So each
+// rule is tried beforehand, alone, on samples of its type.
+
+var triedByDefault sync.Map // *declaration → []error
+
+// tryRules returns what is wrong with the rules of a registered declaration.
+func (c *ruleChecker) tryRules(d *declaration) []error {
+	if c.custom {
+		return c.tryNow(d)
+	}
+	if problems, ok := triedByDefault.Load(d); ok {
+		return problems.([]error)
+	}
+	problems := c.tryNow(d)
+	triedByDefault.Store(d, problems)
+	return problems
+}
+
+func (c *ruleChecker) tryNow(d *declaration) []error {
+	t := trial{validator: c.validator, custom: c.custom, seen: map[reflect.Type]bool{}}
+	if d.rule != "" {
+		t.field(nil, reflect.StructField{Name: "Value", Type: d.typ}, d.rule, fmt.Sprintf("WithRule(%q) of key %q", d.rule, d.name))
+	}
+	if d.rules != nil && (d.rules.tags || c.custom) {
+		t.below(d.typ)
+	}
+	return t.problems
+}
+
+type trial struct {
+	validator *validator.Validate
+	custom    bool
+	seen      map[reflect.Type]bool
+	problems  []error
+}
+
+// below tries the rules of every struct that a value of typ can hold.
+func (t *trial) below(typ reflect.Type) {
+	if typ = innermost(typ); typ.Kind() != reflect.Struct || typ == timeType || t.seen[typ] {
+		return
+	}
+	t.seen[typ] = true
+	before := len(t.problems)
+	for sf := range typ.Fields() {
+		if !sf.IsExported() && !sf.Anonymous {
+			continue
+		}
+		if rule := sf.Tag.Get(ruleTag); rule != "" && rule != "-" {
+			t.field(typ, sf, rule, fmt.Sprintf("field %s of %v", sf.Name, typ))
+		}
+		t.below(sf.Type)
+	}
+	if len(t.problems) > before {
+		return
+	}
+	// What is known of the type beside its tags, as a whole.
+	for _, v := range samples(typ) {
+		if err := caught(func() error { return t.validator.Struct(v.Interface()) }); isUnusable(err) {
+			t.problems = append(t.problems, fmt.Errorf("%v: %w", typ, err))
+			return
+		}
+	}
+}
+
+// isUnusable tells a panic from a broken rule, which samples may well break.
+func isUnusable(err error) bool {
+	_, broken := err.(validator.ValidationErrors) //nolint:errorlint // as the validator returns it
+	return err != nil && !broken
+}
+
+// field tries the rules of one field, each by itself: the validator stops at the
+// first one that a sample breaks.
+func (t *trial) field(in reflect.Type, sf reflect.StructField, tag, what string) {
+	fail := func(err error) { t.problems = append(t.problems, fmt.Errorf("%s: %w", what, err)) }
+	// As a whole, for what concerns the order of its parts.
+	if err := t.try(in, sf.Name, sf.Type, tag, samples(sf.Type)[:1]); err != nil {
+		fail(err)
+		return
+	}
+	typ := sf.Type
+	rules := strings.Split(tag, ",")
+	for i := 0; i < len(rules); i++ {
+		switch rules[i] {
+		case "dive":
+			elem, ok := element(typ)
+			if !ok {
+				fail(fmt.Errorf("rule \"dive\" does not fit a %v", typ))
+				return
+			}
+			if i+1 < len(rules) && rules[i+1] == "keys" {
+				end := slices.Index(rules, "endkeys")
+				if typ = deref(typ); typ.Kind() != reflect.Map || end < 0 {
+					fail(fmt.Errorf("rule \"keys\" does not fit a %v, or lacks \"endkeys\"", typ))
+					return
+				}
+				t.field(in, reflect.StructField{Name: sf.Name, Type: typ.Key()}, strings.Join(rules[i+2:end], ","), what+", keys")
+				rules = slices.Delete(slices.Clone(rules), i+1, end+1)
+			}
+			typ = elem
+		case "omitempty", "omitnil", "omitzero", "structonly", "nostructlevel", "":
+		default:
+			if err := t.fits(rules[i], typ); err != nil {
+				fail(err)
+				continue
+			}
+			if err := t.try(in, sf.Name, typ, rules[i], samples(typ)); err != nil {
+				fail(err)
+			}
+		}
+	}
+}
+
+// ofText are rules of the validator that look at a value's text alone, and refuse
+// whatever is no string without saying so.
+var ofText = strings.Fields(`
+	alpha alphaspace alphanum alphanumspace alphaunicode alphanumunicode hexadecimal hexcolor rgb rgba hsl hsla cmyk e164
+	email url http_url https_url uri urn_rfc2141 base32 base64 base64url base64rawurl
+	contains containsany containsrune startswith endswith isbn isbn10 isbn13 issn eth_addr btc_addr
+	md4 md5 sha256 sha384 sha512 ascii printascii multibyte datauri ssn ip ipv4 ipv6 cidr cidrv4 cidrv6 mac
+	hostname hostname_rfc1123 hostname_port fqdn html html_encoded url_encoded jwt semver bic cve iso4217
+	iso3166_1_alpha2 iso3166_1_alpha3 bcp47_language_tag mongodb cron`)
+
+// fits refuses rules for text on what is none.
+func (t *trial) fits(rule string, typ reflect.Type) error {
+	switch typ = deref(typ); typ.Kind() {
+	case reflect.String, reflect.Interface:
+		return nil
+	case reflect.Struct:
+		if t.custom { // which may turn it into a string
+			return nil
+		}
+	}
+	for alternative := range strings.SplitSeq(rule, "|") {
+		name, _, _ := strings.Cut(alternative, "=")
+		if !slices.Contains(ofText, name) {
+			return nil
+		}
+	}
+	return fmt.Errorf("rule %q is for strings and does not fit a %v", rule, typ)
+}
+
+func element(t reflect.Type) (reflect.Type, bool) {
+	if t = deref(t); isContainer(t) {
+		return t.Elem(), true
+	}
+	return nil, false
+}
+
+// try checks samples against a rule, in a struct with the exported fields of in
+// beside it, to which the rule may refer.
+func (t *trial) try(in reflect.Type, name string, typ reflect.Type, rule string, values []reflect.Value) error {
+	fields := []reflect.StructField{{Name: name, Type: typ, Tag: reflect.StructTag(ruleTag + ":" + strconv.Quote(rule))}}
+	for i := 0; in != nil && i < in.NumField(); i++ {
+		if sf := in.Field(i); sf.IsExported() && sf.Name != name {
+			fields = append(fields, reflect.StructField{Name: sf.Name, Type: sf.Type})
+		}
+	}
+	around := reflect.StructOf(fields)
+	for _, v := range values {
+		s := reflect.New(around).Elem()
+		s.Field(0).Set(v)
+		for i := 1; i < s.NumField(); i++ {
+			all := samples(fields[i].Type)
+			s.Field(i).Set(all[len(all)-1])
+		}
+		if err := caught(func() error { return t.validator.Struct(s.Interface()) }); isUnusable(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// samples returns the zero value of a type, and one that is not empty.
+func samples(t reflect.Type) []reflect.Value {
+	full := reflect.New(t).Elem()
+	fill(full, 4)
+	return []reflect.Value{reflect.Zero(t), full}
+}
+
+func fill(v reflect.Value, depth int) {
+	if depth == 0 {
+		return
+	}
+	if v.Type() == timeType {
+		v.Set(reflect.ValueOf(time.Unix(1, 0)))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		v.SetUint(1)
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(1)
+	case reflect.String:
+		v.SetString("1")
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), depth-1)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), depth-1)
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), depth-1)
+		}
+	case reflect.Map:
+		key, elem := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, depth-1)
+		fill(elem, depth-1)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, elem)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				fill(v.Field(i), depth-1)
+			}
+		}
+	}
+}

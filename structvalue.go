@@ -1,0 +1,206 @@
+package session
+
+import (
+	"bytes"
+	"reflect"
+)
+
+// The codec of whole structs: one stored value per field.
+
+// stored is what the session has under one key.
+type stored struct {
+	raw    []byte
+	ok     bool
+	rooted bool // it depends on loaded data
+}
+
+// change is what becomes of one key.
+type change struct {
+	name    string
+	raw     []byte
+	present bool
+}
+
+func anyOf(values []stored) bool {
+	for i := range values {
+		if values[i].ok {
+			return true
+		}
+	}
+	return false
+}
+
+// decodeFields sets the fields of v, a zero struct, that are stored. With an error
+// it returns the name of the field.
+func (c *valueCodec) decodeFields(p *structPlan, values []stored, v reflect.Value) (bad string, err error) {
+	for i := range p.fields {
+		if !values[i].ok {
+			continue
+		}
+		f := &p.fields[i]
+		ptr := reach(v, f.index, true).Addr().Interface()
+		if c.plain && decodePlain(values[i].raw, ptr) {
+			continue
+		}
+		if err := c.decode(f.name, values[i].raw, ptr); err != nil {
+			return f.name, err
+		}
+	}
+	return "", nil
+}
+
+// encodeFields returns the stored form of v, nil for a field that its options
+// omit.
+func (c *valueCodec) encodeFields(p *structPlan, v reflect.Value) ([][]byte, error) {
+	out := make([][]byte, len(p.fields))
+	for i := range p.fields {
+		f := &p.fields[i]
+		field := reach(v, f.index, false)
+		if !field.IsValid() || f.omits(field) {
+			continue
+		}
+		raw, err := c.encodePointer(f.name, field.Addr().Interface())
+		if err != nil {
+			return nil, err
+		}
+		out[i] = raw
+	}
+	return out, nil
+}
+
+// encodePointer encodes what v points to.
+func (c *valueCodec) encodePointer(name string, v any) ([]byte, error) {
+	if c.plain {
+		if raw, ok := encodePlain(v); ok {
+			return raw, nil
+		}
+	}
+	return c.encode(name, v)
+}
+
+// reach follows index through embedded structs. A nil pointer on the way is
+// replaced if allocate is set, and ends it with an invalid value otherwise.
+func reach(v reflect.Value, index []int, allocate bool) reflect.Value {
+	for i, n := range index {
+		if i > 0 && v.Kind() == reflect.Pointer {
+			if v.IsNil() {
+				if !allocate {
+					return reflect.Value{}
+				}
+				v.Set(reflect.New(v.Type().Elem()))
+			}
+			v = v.Elem()
+		}
+		v = v.Field(n)
+	}
+	return v
+}
+
+// omits reports whether v is left out of the encoding.
+func (f *structField) omits(v reflect.Value) bool {
+	return f.omitEmpty && isEmpty(v) || f.omitZero && isZero(v)
+}
+
+// isEmpty is what encoding/json means by omitempty.
+func isEmpty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Array, reflect.Map, reflect.Slice, reflect.String:
+		return v.Len() == 0
+	case reflect.Struct:
+		return false
+	default:
+		return v.IsZero()
+	}
+}
+
+// isZero is what encoding/json means by omitzero.
+func isZero(v reflect.Value) bool {
+	type zeroer interface{ IsZero() bool }
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return true
+		}
+	}
+	if z, ok := reflect.TypeAssert[zeroer](v); ok {
+		return z.IsZero()
+	}
+	if z, ok := reflect.TypeAssert[zeroer](v.Addr()); ok {
+		return z.IsZero()
+	}
+	return v.IsZero()
+}
+
+// startStruct sets v, a zero struct, to what an Update function begins with, and
+// returns its encoding. Of a struct that is not there it is that of the zero struct,
+// so that what a default brings counts as changed: it has to be stored.
+func (c *valueCodec) startStruct(d *declaration, u *start, v reflect.Value) (before [][]byte, bad string, err error) {
+	p := d.plan
+	if u.ok {
+		if bad, err = c.decodeFields(p, u.values, v); err != nil {
+			return nil, bad, err
+		}
+	}
+	makeMaps(p, v)
+	if before, err = c.encodeFields(p, v); err != nil || u.ok || d.def == nil {
+		return before, "", err
+	}
+	v.SetZero()
+	if err = d.def.decode(c, d, v.Addr().Interface()); err == nil {
+		makeMaps(p, v)
+	}
+	return before, "", err
+}
+
+// makeMaps gives an Update function maps that it can write to.
+func makeMaps(p *structPlan, v reflect.Value) {
+	for i := range p.fields {
+		if p.fields[i].typ.Kind() != reflect.Map {
+			continue
+		}
+		if m := reach(v, p.fields[i].index, false); m.IsValid() && m.IsNil() {
+			m.Set(reflect.MakeMap(m.Type()))
+		}
+	}
+}
+
+// changes returns the fields that differ between two encodings. Comparing with
+// what is stored instead would take a field that another version of the program
+// writes in another way for changed, and would drop what only that version knows.
+func (p *structPlan) changes(before, after [][]byte) []change {
+	var all []change
+	for i, f := range p.fields {
+		if bytes.Equal(before[i], after[i]) && (before[i] == nil) == (after[i] == nil) {
+			continue
+		}
+		all = append(all, change{name: f.name, raw: after[i], present: after[i] != nil})
+	}
+	return all
+}
+
+// replacing returns the changes that make after out of what is stored.
+func (c *valueCodec) replacing(p *structPlan, values []stored, after [][]byte) []change {
+	var all []change
+	for i := range p.fields {
+		f := &p.fields[i]
+		old := &values[i]
+		if old.ok == (after[i] != nil) && bytes.Equal(old.raw, after[i]) || old.ok && c.sameField(f, old.raw, after[i]) {
+			continue
+		}
+		all = append(all, change{name: f.name, raw: after[i], present: after[i] != nil})
+	}
+	return all
+}
+
+// sameField reports whether what is stored decodes to what after encodes.
+func (c *valueCodec) sameField(f *structField, raw, after []byte) bool {
+	v := reflect.New(f.typ)
+	if c.decode(f.name, raw, v.Interface()) != nil {
+		return false
+	}
+	if f.omits(v.Elem()) {
+		return after == nil
+	}
+	again, err := c.encodePointer(f.name, v.Interface())
+	return err == nil && after != nil && bytes.Equal(again, after)
+}
