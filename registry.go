@@ -18,7 +18,7 @@ import (
 type place struct {
 	file string
 	line int
-	d    *declaration // nil once it has left the registry
+	d    *declaration
 }
 
 func (p *place) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
@@ -58,14 +58,10 @@ func (p *place) enter(d *declaration) {
 	registry.places = append(registry.places, p)
 }
 
-// leave takes the declaration of p, if there is a p, out of the registry.
+// leave takes the declaration of p out of the registry.
 func (p *place) leave() {
-	if p == nil {
-		return
-	}
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
-	p.d = nil
 	registry.places = slices.DeleteFunc(registry.places, func(q *place) bool { return q == p })
 }
 
@@ -112,13 +108,7 @@ func (d *declaration) uses() []use {
 func (c *valueCodec) checkDeclarations(s Scope) []error {
 	var problems []error
 	all := declared(s)
-	reported := map[string]bool{} // With methods leave several copies at one place
-	report := func(format string, args ...any) {
-		if text := fmt.Sprintf(format, args...); !reported[text] {
-			reported[text] = true
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
+	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, d := range all {
 		for _, err := range c.checkDeclaration(d) {
 			report("%v: %w", d.place, err)

@@ -80,7 +80,7 @@ func deref(t reflect.Type) reflect.Type {
 
 // collect looks at everything a value of t can hold, but for interfaces.
 func (r *typeRules) collect(t reflect.Type, seen map[reflect.Type]bool) {
-	if t = innermost(t); t.Kind() != reflect.Struct || t == timeType || seen[t] {
+	if t = innermost(t); !isFields(t) || seen[t] {
 		return
 	}
 	seen[t] = true
@@ -104,11 +104,42 @@ func isLoose(sf *reflect.StructField) bool {
 		return false
 	}
 	rule := sf.Tag.Get(ruleTag)
-	if rule == "-" || strings.Contains(","+rule+",", ",dive,") {
-		return false
+	return rule != "-" && isFields(innermost(t)) && dives(rule) < levels(t)
+}
+
+// dives counts how many levels of containers a tag tells the validator to go down.
+func dives(rule string) int {
+	n, inKeys := 0, false
+	for part := range strings.SplitSeq(rule, ",") {
+		switch part {
+		case "keys":
+			inKeys = true
+		case "endkeys":
+			inKeys = false
+		case "dive":
+			if !inKeys {
+				n++
+			}
+		}
 	}
-	t = innermost(t)
-	return t.Kind() == reflect.Struct && t != timeType
+	return n
+}
+
+func levels(t reflect.Type) int {
+	n := 0
+	for ; n < maxWrappers; n++ {
+		if t = deref(t); !isContainer(t) {
+			break
+		}
+		t = t.Elem()
+	}
+	return n
+}
+
+// isFields reports whether the validator looks at the fields of a type. What
+// converts to a time.Time is a value to it.
+func isFields(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && !t.ConvertibleTo(timeType)
 }
 
 // newValidator returns the default validator. Its errors name fields as JSON does.
@@ -201,7 +232,7 @@ func (f *findings) value(path string, v reflect.Value) {
 	before := len(f.fields)
 	switch v.Kind() {
 	case reflect.Struct:
-		if v.Type() != timeType {
+		if isFields(v.Type()) {
 			f.structure(path, v)
 		}
 	default:
@@ -239,7 +270,11 @@ func (f *findings) structure(path string, v reflect.Value) {
 	if v.CanAddr() {
 		target = v.Addr().Interface()
 	}
-	f.guard(func() error { return f.c.validator.Struct(target) }, path, len(v.Type().Name())+1)
+	prefix := 0
+	if name := v.Type().Name(); name != "" {
+		prefix = len(name) + 1
+	}
+	f.guard(func() error { return f.c.validator.Struct(target) }, path, prefix)
 	if f.rules.loose {
 		f.looseFields(path, v)
 	}
@@ -261,7 +296,7 @@ func (f *findings) looseFields(path string, v reflect.Value) {
 		switch {
 		case isLoose(&sf):
 			f.elements(at, field)
-		case field.Kind() == reflect.Struct && field.Type() != timeType:
+		case isFields(field.Type()):
 			f.looseFields(at, field)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-playground/validator/v10"
 )
@@ -51,7 +53,7 @@ type trial struct {
 
 // below tries the rules of every struct that a value of typ can hold.
 func (t *trial) below(typ reflect.Type) {
-	if typ = innermost(typ); typ.Kind() != reflect.Struct || typ == timeType || t.seen[typ] {
+	if typ = innermost(typ); !isFields(typ) || t.seen[typ] {
 		return
 	}
 	t.seen[typ] = true
@@ -164,6 +166,9 @@ func element(t reflect.Type) (reflect.Type, bool) {
 // try checks samples against a rule, in a struct with the exported fields of in
 // beside it, to which the rule may refer.
 func (t *trial) try(in reflect.Type, name string, typ reflect.Type, rule string, values []reflect.Value) error {
+	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) { // an embedded struct
+		name = "Embedded"
+	}
 	fields := []reflect.StructField{{Name: name, Type: typ, Tag: reflect.StructTag(ruleTag + ":" + strconv.Quote(rule))}}
 	for i := 0; in != nil && i < in.NumField(); i++ {
 		if sf := in.Field(i); sf.IsExported() && sf.Name != name {
@@ -196,8 +201,8 @@ func fill(v reflect.Value, depth int) {
 	if depth == 0 {
 		return
 	}
-	if v.Type() == timeType {
-		v.Set(reflect.ValueOf(time.Unix(1, 0)))
+	if t := v.Type(); t.Kind() == reflect.Struct && !isFields(t) {
+		v.Set(reflect.ValueOf(time.Unix(1, 0)).Convert(t))
 		return
 	}
 	switch v.Kind() {

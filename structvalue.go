@@ -113,27 +113,27 @@ func isEmpty(v reflect.Value) bool {
 	}
 }
 
-// isZero is what encoding/json means by omitzero.
+type zeroer interface{ IsZero() bool }
+
+var zeroerType = reflect.TypeFor[zeroer]()
+
+// isZero is what encoding/json means by omitzero: the method of the static type.
 func isZero(v reflect.Value) bool {
-	type zeroer interface{ IsZero() bool }
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		if v.IsNil() {
-			return true
-		}
+	switch t := v.Type(); {
+	case t.Kind() == reflect.Interface, t.Kind() == reflect.Pointer && v.IsNil():
+		return v.IsNil()
+	case t.Implements(zeroerType):
+		return v.Interface().(zeroer).IsZero()
+	case reflect.PointerTo(t).Implements(zeroerType):
+		return v.Addr().Interface().(zeroer).IsZero()
+	default:
+		return v.IsZero()
 	}
-	if z, ok := reflect.TypeAssert[zeroer](v); ok {
-		return z.IsZero()
-	}
-	if z, ok := reflect.TypeAssert[zeroer](v.Addr()); ok {
-		return z.IsZero()
-	}
-	return v.IsZero()
 }
 
 // startStruct sets v, a zero struct, to what an Update function begins with, and
-// returns its encoding. Of a struct that is not there it is that of the zero struct,
-// so that what a default brings counts as changed: it has to be stored.
+// returns its encoding. What comes from a default counts as changed: it has to be
+// stored.
 func (c *valueCodec) startStruct(d *declaration, u *start, v reflect.Value) (before [][]byte, bad string, err error) {
 	p := d.plan
 	if u.ok {
@@ -141,14 +141,13 @@ func (c *valueCodec) startStruct(d *declaration, u *start, v reflect.Value) (bef
 			return nil, bad, err
 		}
 	}
-	makeMaps(p, v)
-	if before, err = c.encodeFields(p, v); err != nil || u.ok || d.def == nil {
-		return before, "", err
-	}
-	v.SetZero()
-	if err = d.def.decode(c, d, v.Addr().Interface()); err == nil {
+	if !u.ok && d.def != nil {
+		err = d.def.decode(c, d, v.Addr().Interface())
 		makeMaps(p, v)
+		return make([][]byte, len(p.fields)), "", err
 	}
+	makeMaps(p, v)
+	before, err = c.encodeFields(p, v)
 	return before, "", err
 }
 

@@ -119,8 +119,9 @@ func (t Typed[T]) decl() *declaration {
 func (t Typed[T]) with(change func(d *declaration)) Typed[T] {
 	d := *t.decl()
 	change(&d)
-	if t.d.place != nil {
-		d.place = &place{file: t.d.place.file, line: t.d.place.line}
+	if p := t.d.place; p != nil { // the copy takes the place of what it was made from
+		p.leave()
+		d.place = &place{file: p.file, line: p.line}
 		d.place.enter(&d)
 	}
 	return Typed[T]{d: &d}
@@ -155,7 +156,7 @@ func (t Typed[T]) WithRule(tag string) Typed[T] {
 		case d.err != nil:
 		case d.plan != nil:
 			d.err = &ValueError{Key: d.name, Err: errRuleOnStruct}
-		case d.typ.Kind() == reflect.Struct && d.typ != timeType:
+		case isFields(d.typ):
 			d.err = &ValueError{Key: d.name, Err: errRuleOnFields}
 		case tag == "":
 			d.err = &ValueError{Key: d.name, Err: errEmptyRule}
@@ -163,11 +164,9 @@ func (t Typed[T]) WithRule(tag string) Typed[T] {
 	})
 }
 
-// In returns a copy of t that acts on the session of scope s. Declare it in one
-// expression, as in Key[int]("n").In(Admin): what In is called on no longer counts
-// as declared when NewManager looks for conflicts.
+// In returns a copy of t that acts on the session of scope s. Where NewManager
+// looks for conflicts, the copy takes the place of t.
 func (t Typed[T]) In(s Scope) Typed[T] {
-	t.decl().place.leave()
 	return t.with(func(d *declaration) {
 		d.scope, d.contextKey = s, defaultKey
 		if s.name != "" {
