@@ -162,7 +162,7 @@ func (s *Session) set(ctx context.Context, d *declaration, raw []byte, present b
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.put(d, change{name: d.name, raw: raw, present: present})
+	return s.put(d, present, change{name: d.name, raw: raw, present: present})
 }
 
 // setFields logs what makes after out of the fields of a struct. User code may
@@ -174,7 +174,7 @@ func (s *Session) setFields(ctx context.Context, d *declaration, after [][]byte)
 			return err
 		}
 		changes := s.m.codec.replacing(d.plan, u.values, after)
-		if done, err := s.finish(ctx, &u, func() error { return s.put(d, changes...) }); done || err != nil {
+		if done, err := s.finish(ctx, &u, func() error { return s.put(d, true, changes...) }); done || err != nil {
 			return err
 		}
 	}
@@ -196,12 +196,13 @@ func (s *Session) deleteFields(ctx context.Context, d *declaration) error {
 	for i := range changes {
 		changes[i].name = d.plan.fields[i].name
 	}
-	return s.put(d, changes...)
+	return s.put(d, false, changes...)
 }
 
 // put logs changes that do not depend on what they replace: all of them, or none.
-// It must be called between enter and leave, with s.mu held.
-func (s *Session) put(d *declaration, changes ...change) error {
+// They are those of a Set, which may delete fields too, or of a Delete. It must be
+// called between enter and leave, with s.mu held.
+func (s *Session) put(d *declaration, isSet bool, changes ...change) error {
 	var buf [1]entry
 	entries := buf[:0]
 	var conflicts []string
@@ -210,7 +211,7 @@ func (s *Session) put(d *declaration, changes ...change) error {
 		mark, marked := s.readMarkOf(c.name)
 		observed := marked && mark.err == nil && rooted && !d.lastWriteWins
 		switch {
-		case mark.err != nil && c.present:
+		case mark.err != nil && isSet:
 			return mark.err // or it would overwrite what it failed to read
 		case observed && mark.stale:
 			conflicts = append(conflicts, c.name)
@@ -228,14 +229,14 @@ func (s *Session) put(d *declaration, changes ...change) error {
 		slices.Sort(conflicts)
 		return &ConflictError{Keys: conflicts}
 	}
-	if n := len(entries); n > 0 && d.plan != nil && s.m.codec.checks(d) {
+	if n := len(entries); n > 0 && isSet && d.plan != nil && s.m.codec.checks(d) {
 		entries[n-1].d = d
 	}
 	if err := s.append(d.name, entries...); err != nil {
 		return err
 	}
-	for _, c := range changes {
-		if !c.present {
+	if !isSet {
+		for _, c := range changes {
 			s.unmarkFailed(c.name)
 			delete(s.bad, c.name)
 		}

@@ -85,6 +85,9 @@ func (s *Session) startOver() error {
 			continue
 		}
 		e.observed, e.keep = false, nil
+		if e.kind == opSet || e.kind == opDelete {
+			e.d = nil // nothing is merged here
+		}
 		own = append(own, e)
 	}
 	st, _, err := s.replay(own, &record.View{}, "")

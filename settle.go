@@ -72,7 +72,7 @@ func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) ([]
 		return s.settleLater(d, t)
 	}
 	if s.state.spans(t) {
-		// Its function reads more than these keys, so they cannot go ahead of it.
+		// That is about more than these keys, so they cannot go ahead of it.
 		if err := s.flush(ctx); err != nil {
 			return nil, err
 		}
@@ -86,10 +86,11 @@ func (s *Session) settle(ctx context.Context, d *declaration, t *settlement) ([]
 	return out.values, s.settled(t, &out)
 }
 
-// spans reports whether the log has an Update of a struct with a key of t.
+// spans reports whether the log has an Update of a struct with a key of t, or a Set
+// whose rules concern one.
 func (st *state) spans(t *settlement) bool {
 	return slices.ContainsFunc(st.log, func(e entry) bool {
-		return e.kind == opStruct && slices.ContainsFunc(e.d.plan.fields, func(f structField) bool { return t.about(f.name) })
+		return e.d != nil && e.d.plan != nil && slices.ContainsFunc(e.d.plan.fields, func(f structField) bool { return t.about(f.name) })
 	})
 }
 

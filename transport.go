@@ -165,7 +165,10 @@ func (s *Session) flush(ctx context.Context) error {
 	if err != nil {
 		return s.failed(err)
 	}
-	if s.isNew && out.skip {
+	if s.isNew && out.skip { // the log comes to nothing
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.rebuild(nil)
 		return nil
 	}
 	view, err := record.Parse(out.rec.Data)
