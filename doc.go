@@ -12,17 +12,37 @@
 //
 //	n, err := Counter.Update(r.Context(), func(n *int) error { *n++; return nil })
 //
+// or it binds the session, or a part of it, to a struct whose fields are keys:
+//
+//	type Visit struct {
+//		Pageviews int       `json:"pageviews" validate:"gte=0"`
+//		FirstSeen time.Time `json:"first_seen"`
+//	}
+//
+//	var Guest = session.Struct[Visit]()
+//
+//	v, err := Guest.Update(r.Context(), func(v *Visit) error { v.Pageviews++; return nil })
+//
+// Keys and structs share one session: a struct writes the fields that it changes and
+// leaves everything else as it is, so programs of different versions can share one
+// too. Values are checked by the rules of their types whenever they are stored, see
+// [ValidationError]. What package variables declare is checked by [NewManager]: keys
+// of one name with two types, structs that JSON cannot hold, rules that do not exist
+// or fit.
+//
 // Three layers lie beneath. A [Manager] opens, commits and revokes sessions. A
 // transport, such as package middleware for net/http, reads the cookie, calls the
 // manager, and writes the cookie. A store keeps records: package store is its
-// contract, store/memory an implementation, store/storetest the proof that a store
-// keeps the contract.
+// contract, store/memory and store/sqlstore are implementations, store/storetest is
+// the proof that a store keeps the contract. Package sessiontest makes sessions for
+// the tests of programs.
 //
 // A session is loaded when a handler first uses it, and committed once, before the
 // first byte of the response. What a request did is a log of changes, not a copy
 // of the session: when another request was faster, the log is applied again to
 // what that one has stored. Changes of different keys never meet; the functions
-// given to [Typed.Update] run again on the fresh value; replacing a value that has
+// given to [Typed.Update] run again on the fresh value, of a struct on all its fields;
+// replacing a value that has
 // changed since it was read is a [ConflictError]. [Typed.Take], [Typed.GetOrSet],
 // [Session.Save] and [Session.Destroy] act at once.
 //
@@ -42,7 +62,7 @@
 // Each has tests that carry its number: go test -run Promise ./...
 //
 //  1. No lost update: concurrent changes to different keys all survive; concurrent
-//     Updates of one key all count; on any number of nodes.
+//     Updates of one key or struct all count; on any number of nodes.
 //  2. No resurrection: once Destroy, Revoke or expiry has been acknowledged, no
 //     later request of any node reads or writes that session.
 //  3. Rotation is atomic and keeps the data; requests under way with the previous
