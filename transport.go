@@ -37,6 +37,9 @@ func (m *Manager) Discard(ctx context.Context, s *Session) (Ticket, error) {
 // after the first byte of the response and closes s. Its error has no response
 // to go into any more.
 func (m *Manager) Finish(ctx context.Context, s *Session) error {
+	if s.closeUnused() {
+		return nil
+	}
 	if err := s.acquire(ctx); err != nil {
 		s.close()
 		return err
@@ -70,7 +73,33 @@ func (s *Session) beforeFinish() (pending bool, err error) {
 
 var errNotCommitted = errors.New("session: Finish without Commit: the changes are lost")
 
+// The common case, a request that has not used its session, takes one lock each.
+
+func (s *Session) answerUnused(keep bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used || s.busy || s.fail != nil {
+		return false
+	}
+	s.sent = true
+	s.dropped = s.dropped || !keep
+	return true
+}
+
+func (s *Session) closeUnused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.used || s.busy || s.fail != nil {
+		return false
+	}
+	s.closed = true
+	return true
+}
+
 func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
+	if s.answerUnused(keep) {
+		return Ticket{}, nil
+	}
 	if err := s.acquire(ctx); err != nil {
 		s.answered(keep, err)
 		return s.ticket(), err
