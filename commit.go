@@ -15,7 +15,7 @@ import (
 // parallel requests on two nodes need at most 11 attempts.
 const (
 	maxAttempts = 32
-	freeRetries = 3 // without a pause, on the record that came with the refusal
+	freeRetries = 3 // without a pause, on the record that came with the refusal; then every other one
 	backoff     = time.Millisecond
 	maxBackoff  = 16 * time.Millisecond
 	maxInserts  = 3
@@ -183,8 +183,8 @@ func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error
 		if n == maxAttempts {
 			return outcome{}, l.givesUp(nil)
 		}
-		if n > freeRetries { // by then others write too: look again after a pause
-			pause(ctx, n-freeRetries)
+		if more := n - freeRetries; more%2 == 1 && more > 0 { // by then others write too: look again after a pause
+			pause(ctx, more/2+1)
 			got = store.Record{}
 		}
 		if got.Version == 0 {

@@ -211,7 +211,8 @@ func validTagName(name string) bool {
 
 // checkJSON returns why a type cannot be JSON and come back.
 func checkJSON(t reflect.Type, seen map[reflect.Type]bool) error {
-	if seen[t] || implements(t, marshalerType) || implements(t, textMarshalerType) {
+	isInterface := t.Kind() == reflect.Interface
+	if seen[t] || !isInterface && (implements(t, marshalerType) || implements(t, textMarshalerType)) {
 		return nil
 	}
 	seen[t] = true
