@@ -159,14 +159,15 @@ func NewManager(cfg Config) (*Manager, error) {
 	if cfg.Codec == nil {
 		cfg.Codec = JSON{}
 	}
-	check(probe(cfg.Codec))
+	broken := probe(cfg.Codec)
+	check(broken)
 	codec := valueCodec{Codec: cfg.Codec, maxDepth: cfg.MaxDepth}
 	_, codec.plain = cfg.Codec.(JSON)
 	codec.validator, codec.custom = cfg.Validator, cfg.Validator != nil
 	if !codec.custom {
 		codec.validator = defaultValidator()
 	}
-	problems = append(problems, codec.checkDeclarations(cfg.Scope)...)
+	problems = append(problems, codec.checkDeclarations(cfg.Scope, broken == nil)...)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}

@@ -104,13 +104,14 @@ func (d *declaration) uses() []use {
 	return all
 }
 
-// checkDeclarations returns every problem of the declarations of a manager.
-func (c *valueCodec) checkDeclarations(s Scope) []error {
+// checkDeclarations returns every problem of the declarations of a manager. Without
+// a codec that works, defaults are not looked at.
+func (c *valueCodec) checkDeclarations(s Scope, works bool) []error {
 	var problems []error
 	all := declared(s)
 	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, d := range all {
-		for _, err := range c.checkDeclaration(d) {
+		for _, err := range c.checkDeclaration(d, works) {
 			report("%v: %w", d.place, err)
 		}
 	}
@@ -144,7 +145,7 @@ func (c *valueCodec) checkDeclarations(s Scope) []error {
 }
 
 // checkDeclaration returns what is wrong with one declaration by itself.
-func (c *valueCodec) checkDeclaration(d *declaration) []error {
+func (c *valueCodec) checkDeclaration(d *declaration, works bool) []error {
 	switch {
 	case d.plan != nil && len(d.plan.problems) > 0:
 		problems := make([]error, len(d.plan.problems))
@@ -156,7 +157,7 @@ func (c *valueCodec) checkDeclaration(d *declaration) []error {
 		return []error{d.err}
 	}
 	problems := c.tryRules(d)
-	if d.def != nil {
+	if d.def != nil && works {
 		if err := d.def.decode(c, d, reflect.New(d.typ).Interface()); err != nil {
 			problems = append(problems, fmt.Errorf("the value of WithDefault: %w", err))
 		}
