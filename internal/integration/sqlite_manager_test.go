@@ -1,0 +1,116 @@
+package integration_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/typedsession/session"
+	"github.com/typedsession/session/store/sqlstore"
+)
+
+var counter = session.Key[int]("counter")
+
+// Two processes count in one session at once, as two nodes would: nothing is
+// lost, and nobody sees an error.
+func TestTwoProcessesCountInOneSession(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		options string
+		// repeats are how many increments in all may end in ErrContention, which
+		// wrote nothing, and are made again. With the disk in the way a writer is
+		// hardly ever not writing, so that another process that never rests
+		// rarely finds the record as it was when it looked.
+		repeats int
+	}{
+		"recommended": {options: recommended},
+		"bare":        {options: bare},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const processes, each = 2, 500
+			path := newPath(t)
+			m, err := session.NewManager(session.Config{Store: migrated(t, openSQLite(t, dsn(path, c.options)))})
+			require.NoError(t, err)
+			credential, err := visit(t.Context(), m, "", func(ctx context.Context) error { return counter.Set(ctx, 0) })
+			require.NoError(t, err)
+			together(t, processes, "increment", func(int) []string {
+				return []string{dsn(path, c.options), credential, strconv.Itoa(each), strconv.Itoa(c.repeats / processes)}
+			})
+			_, err = visit(t.Context(), m, credential, func(ctx context.Context) error {
+				n, err := counter.Get(ctx)
+				if err == nil && n != processes*each {
+					err = fmt.Errorf("%d increments ended at %d", processes*each, n)
+				}
+				return err
+			})
+			require.NoError(t, err)
+		})
+	}
+}
+
+// visit makes one request with a credential, and returns the one for the next.
+func visit(ctx context.Context, m *session.Manager, credential string, f func(ctx context.Context) error) (string, error) {
+	o := session.Opening{}
+	if credential != "" {
+		o.Credentials = []string{credential}
+	}
+	s := m.Open(o)
+	ctx = session.NewContext(ctx, s)
+	if err := f(ctx); err != nil {
+		return "", err
+	}
+	ticket, err := m.Commit(ctx, s)
+	if ticket.Action() == session.ActionSet {
+		credential = ticket.Credential()
+	}
+	return credential, errors.Join(err, m.Finish(ctx, s))
+}
+
+func incrementRole(ctx context.Context, args []string, in *bufio.Reader, out io.Writer) error {
+	db, err := sql.Open("sqlite", args[0])
+	if err != nil {
+		return err
+	}
+	st, err := sqlstore.New(db, sqlstore.SQLite)
+	if err != nil {
+		return err
+	}
+	m, err := session.NewManager(session.Config{Store: st})
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	repeats, err := strconv.Atoi(args[3])
+	if err != nil {
+		return err
+	}
+	if err := ready(in, out); err != nil {
+		return err
+	}
+	for done := 0; done < n; {
+		_, err := visit(ctx, m, args[1], func(ctx context.Context) error {
+			_, err := counter.Update(ctx, func(n *int) error { *n++; return nil })
+			return err
+		})
+		switch {
+		case err == nil:
+			done++
+		case errors.Is(err, session.ErrContention) && !errors.Is(err, session.ErrUnknown) && repeats > 0:
+			repeats--
+		default:
+			return fmt.Errorf("increment %d: %w", done, err)
+		}
+	}
+	return nil
+}
