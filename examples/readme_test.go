@@ -40,6 +40,30 @@ func TestReadmeProgram(t *testing.T) {
 	}
 }
 
+// TestReadmeStruct compares the second piece of Go in the README, a struct session,
+// with what examples/typed does.
+func TestReadmeStruct(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllSubmatch(readme, 2)
+	if len(pieces) < 2 {
+		t.Fatal("the README shows no struct session")
+	}
+	source, err := os.ReadFile("typed/visit.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want, _ := strings.Cut(string(source), "\n)\n\n") // behind the imports
+	if got := string(pieces[1][1]); got != want {
+		t.Errorf("the README's struct session is not that of examples/typed:\n%s", got)
+	}
+	if n := strings.Count(want, "\n"); n > 25 {
+		t.Errorf("the struct session has %d lines, at most 25 are allowed", n)
+	}
+}
+
 // TestLinks follows what the documents name as proof.
 func TestLinks(t *testing.T) {
 	documents, err := filepath.Glob("../*.md")
@@ -110,7 +134,7 @@ func TestOutsideProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	required := strings.Fields(goCommand("list", "-m", "-f", "{{if not .Main}}{{.Path}}{{end}}", "all"))
+	required := strings.Fields(goCommand("list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "."))
 	gained, err := os.ReadFile(filepath.Join(dir, "go.mod"))
 	if err != nil {
 		t.Fatal(err)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/typedsession/session/middleware"
 )
 
 // browser keeps the cookies of one host, secure ones over plain HTTP too, as
@@ -60,16 +58,30 @@ func (b *browser) do(method, path string) (int, string) {
 	return res.StatusCode, strings.TrimSpace(string(body))
 }
 
-// start builds and runs the program, as `go run` does, and returns its URL.
-func start(t *testing.T, args ...string) string {
+// build compiles the program, as `go run` does.
+func build(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "counter.exe")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
+	return program
+}
+
+// server is a running program.
+type server struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	url string
+}
+
+// start runs a program until the test ends or stops it.
+func start(t *testing.T, program string, args ...string) *server {
+	t.Helper()
 	// The context of t ends before its cleanups run, which stop the program.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	cmd := exec.CommandContext(ctx, program, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
+	cmd.Dir = filepath.Dir(program)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -78,16 +90,10 @@ func start(t *testing.T, args ...string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	s := &server{t: t, cmd: cmd}
 	t.Cleanup(func() {
 		defer cancel()
-		if err := cmd.Process.Signal(os.Interrupt); err != nil { // Windows has no such signal
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-			return
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the program did not stop cleanly: %v", err)
-		}
+		s.stop()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -95,11 +101,33 @@ func start(t *testing.T, args ...string) string {
 	}
 	_, url, _ := strings.Cut(line, "http://")
 	url, _, _ = strings.Cut(url, "/")
-	return "http://" + url
+	s.url = "http://" + url
+	return s
+}
+
+// stop ends the program as Ctrl-C does.
+func (s *server) stop() {
+	s.t.Helper()
+	if s.cmd.ProcessState != nil {
+		return
+	}
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil { // Windows has no such signal
+		s.kill()
+		return
+	}
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Errorf("the program did not stop cleanly: %v", err)
+	}
+}
+
+// kill ends the program without its having a say.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
 }
 
 func TestCounter(t *testing.T) {
-	url := start(t)
+	url := start(t, build(t)).url
 	ada, bob := newBrowser(t, url), newBrowser(t, url)
 	for want := 1; want <= 3; want++ {
 		if status, body := ada.do("GET", "/"); status != 200 || body != fmt.Sprint(want) {
@@ -121,7 +149,7 @@ func TestCounter(t *testing.T) {
 }
 
 func TestCounterInBrowser(t *testing.T) {
-	b := newBrowser(t, start(t, "-insecure"))
+	b := newBrowser(t, start(t, build(t), "-insecure", "-store", "memory").url)
 	b.accept = "text/html,application/xhtml+xml"
 	contains := func(want string) {
 		t.Helper()
@@ -144,10 +172,36 @@ func TestCounterInBrowser(t *testing.T) {
 	}
 }
 
-func TestAddressInUse(t *testing.T) {
-	url := start(t)
-	err := run(t.Context(), io.Discard, strings.TrimPrefix(url, "http://"), middleware.Config{})
-	if err == nil || !strings.Contains(err.Error(), "-addr") {
-		t.Fatalf("error: %v", err)
+// TestRestart stops the program in good order, starts it again, and goes on
+// counting: only with a file.
+func TestRestart(t *testing.T) {
+	program := build(t)
+	for store, want := range map[string]string{"sqlite": "4", "memory": "1"} {
+		s := start(t, program, "-store", store)
+		b := newBrowser(t, s.url)
+		for n := 1; n <= 3; n++ {
+			if _, body := b.do("GET", "/"); body != fmt.Sprint(n) {
+				t.Fatalf("%s, visit %d: %q", store, n, body)
+			}
+		}
+		s.stop()
+		b.url = start(t, program, "-store", store).url
+		if _, body := b.do("GET", "/"); body != want {
+			t.Fatalf("%s, after the restart: %q instead of %s", store, body, want)
+		}
+	}
+}
+
+func TestErrorsAtStart(t *testing.T) {
+	s := start(t, build(t))
+	unused := filepath.Join(t.TempDir(), "sessions.db")
+	for says, o := range map[string]options{
+		"another address: -addr": {addr: strings.TrimPrefix(s.url, "http://"), store: "memory"},
+		`-store "redis"`:         {addr: "127.0.0.1:0", store: "redis"},
+		"session file":           {addr: "127.0.0.1:0", store: "sqlite", file: filepath.Join(unused, "missing", "x.db")},
+	} {
+		if err := run(t.Context(), io.Discard, o); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q expected, got %v", says, err)
+		}
 	}
 }
