@@ -130,6 +130,7 @@ func NewManager(cfg Config) (*Manager, error) {
 			*n = def
 		case *n < 0 || *n > most:
 			check(fmt.Errorf("%s of %d: it must lie between 1 and %d", name, *n, most))
+			*n = def
 		}
 	}
 	if cfg.Store == nil {

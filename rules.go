@@ -337,7 +337,7 @@ func (f *findings) guard(check func() error, path string, prefix int) {
 func caught(check func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a validation rule cannot be used: %v", p)
+			err = fmt.Errorf("the validator panics: %v", p)
 		}
 	}()
 	return check()

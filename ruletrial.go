@@ -121,7 +121,7 @@ func (t *trial) field(in reflect.Type, sf reflect.StructField, tag, what string)
 				continue
 			}
 			if err := t.try(in, sf.Name, typ, rules[i], samples(typ)); err != nil {
-				fail(err)
+				fail(fmt.Errorf("rule %q: %w", rules[i], err))
 			}
 		}
 	}
@@ -172,7 +172,7 @@ func (t *trial) try(in reflect.Type, name string, typ reflect.Type, rule string,
 	fields := []reflect.StructField{{Name: name, Type: typ, Tag: reflect.StructTag(ruleTag + ":" + strconv.Quote(rule))}}
 	for i := 0; in != nil && i < in.NumField(); i++ {
 		if sf := in.Field(i); sf.IsExported() && sf.Name != name {
-			fields = append(fields, reflect.StructField{Name: sf.Name, Type: sf.Type})
+			fields = append(fields, reflect.StructField{Name: sf.Name, Type: sf.Type, Tag: ruleTag + `:"-"`})
 		}
 	}
 	around := reflect.StructOf(fields)

@@ -74,7 +74,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, link := regexp.MustCompile("(?s)```.*?```"), regexp.MustCompile(`\]\(([^)]+)\)`)
+	code, link := regexp.MustCompile("(?s)```.*?```|`[^`\n]+`"), regexp.MustCompile(`\]\(([^)]+)\)`)
 	followed := 0
 	for _, document := range append(documents, more...) {
 		text, err := os.ReadFile(document)
