@@ -189,7 +189,7 @@ func (s *Session) replay(log []entry, env *record.View, owner string) (st *state
 			continue
 		}
 		st.add(e)
-		if e.d != nil {
+		if e.d != nil && len(conflicts) == 0 { // which are the cause then
 			if err := s.checkStruct(st, e.d); err != nil {
 				return nil, nil, err
 			}

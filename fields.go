@@ -68,6 +68,11 @@ func newPlan(t reflect.Type) *structPlan {
 	return p
 }
 
+// mayBeNothing reports whether a value may be stored as no key at all.
+func (p *structPlan) mayBeNothing() bool {
+	return !slices.ContainsFunc(p.fields, func(f structField) bool { return !f.omitEmpty && !f.omitZero })
+}
+
 func encodesItself(t reflect.Type) bool {
 	return implements(t, marshalerType) || implements(t, unmarshalerType) ||
 		implements(t, textMarshalerType) || implements(t, textUnmarshalerType)

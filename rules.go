@@ -185,7 +185,7 @@ func (c *ruleChecker) validate(d *declaration, v any) error {
 	f := findings{c: c, rules: d.rules}
 	value := reflect.ValueOf(v).Elem()
 	if d.rules != nil {
-		f.value("", value)
+		f.value("", value, true)
 	}
 	if d.rule != "" {
 		f.rule(value, d.rule)
@@ -221,8 +221,9 @@ func (f *findings) result(key string) error {
 	return &ValidationError{Key: key, Fields: f.fields, Err: err}
 }
 
-// value checks one value and, in containers, all that they hold.
-func (f *findings) value(path string, v reflect.Value) {
+// value checks one value and, in containers, all that they hold. Validate methods
+// are those of the declared type, and of what it is a container of.
+func (f *findings) value(path string, v reflect.Value, methods bool) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {
 			return
@@ -236,9 +237,9 @@ func (f *findings) value(path string, v reflect.Value) {
 			f.structure(path, v)
 		}
 	default:
-		f.elements(path, v)
+		f.elements(path, v, methods)
 	}
-	if len(f.fields) > before || !implements(v.Type(), validatorType) {
+	if !methods || len(f.fields) > before || !implements(v.Type(), validatorType) {
 		return // a method may count on its tags
 	}
 	if !v.CanAddr() { // the entry of a map
@@ -252,15 +253,15 @@ func (f *findings) value(path string, v reflect.Value) {
 	}
 }
 
-func (f *findings) elements(path string, v reflect.Value) {
+func (f *findings) elements(path string, v reflect.Value, methods bool) {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			f.value(path+"["+strconv.Itoa(i)+"]", v.Index(i))
+			f.value(path+"["+strconv.Itoa(i)+"]", v.Index(i), methods)
 		}
 	case reflect.Map:
 		for it := v.MapRange(); it.Next(); {
-			f.value(fmt.Sprintf("%s[%v]", path, it.Key()), it.Value())
+			f.value(fmt.Sprintf("%s[%v]", path, it.Key()), it.Value(), methods)
 		}
 	}
 }
@@ -295,8 +296,8 @@ func (f *findings) looseFields(path string, v reflect.Value) {
 		}
 		switch {
 		case isLoose(&sf):
-			f.elements(at, field)
-		case isFields(field.Type()):
+			f.elements(at, field, false)
+		case isFields(field.Type()) && !strings.Contains(","+sf.Tag.Get(ruleTag)+",", ",structonly,"):
 			f.looseFields(at, field)
 		}
 	}

@@ -123,8 +123,12 @@ func (st *state) findFields(p *structPlan) []stored {
 	}
 	for i := range out {
 		f := &out[i]
-		if f.rooted = true; len(st.log) > 0 {
-			f.raw, f.ok, f.rooted = st.find(p.fields[i].name)
+		f.rooted = true
+		switch e, wiped := st.last(p.fields[i].name); {
+		case wiped:
+			*f = stored{}
+		case e != nil:
+			*f = stored{raw: e.raw, ok: e.present, rooted: e.rooted}
 		}
 	}
 	return out

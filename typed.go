@@ -46,7 +46,9 @@ var (
 	errEmptyName = errors.New("the name of a key is empty")
 	errNameUTF8  = errors.New("the name of a key is not valid UTF-8")
 
-	errEmptyRule    = errors.New("the tag of WithRule is empty")
+	errEmptyRule      = errors.New("the tag of WithRule is empty")
+	errDefaultOmitted = errors.New("WithDefault on a struct whose fields may all be omitted: its zero value could not be told from the default")
+
 	errRuleOnStruct = errors.New("WithRule on a Struct: put rules into the `validate` tags of its fields")
 	errRuleOnFields = errors.New("WithRule on a key that holds a struct: put rules into the `validate` tags of its fields")
 
@@ -132,8 +134,14 @@ func (t Typed[T]) Name() string { return t.decl().name }
 
 // WithDefault returns a copy of t whose Get and Update see v where the session
 // has no value. v must be encodable, and must not be changed afterwards.
+//
+// A struct whose fields may all be omitted cannot have a default: what is stored of
+// its zero value is nothing.
 func (t Typed[T]) WithDefault(v T) Typed[T] {
 	return t.with(func(d *declaration) {
+		if d.err == nil && d.plan != nil && d.plan.mayBeNothing() {
+			d.err = &ValueError{Key: d.name, Err: errDefaultOmitted}
+		}
 		d.def = &defaultValue{v: &v, copies: isPlain(reflect.TypeFor[T]())}
 	})
 }
@@ -299,8 +307,10 @@ func (t Typed[T]) Update(ctx context.Context, f func(*T) error) (T, error) {
 // its value: the key is committed at once. f runs at most once; when another
 // request was faster its result is dropped. An error of f is returned as it is.
 //
-// Where an Update of a Struct with this key has not been committed, everything
-// that is pending is committed first, as by [Session.Save]; so it is with Take.
+// A value that this request itself has set or updated is returned as Get returns
+// it, committed or not. Where an Update of a Struct with this key is pending and has
+// left it absent, everything that is pending is committed first, as by
+// [Session.Save]; Take does that in any case.
 // Behind a Login that has not been committed, in a session of nobody, the value
 // still goes into that session: call [Session.Save] first if f depends on the owner.
 func (t Typed[T]) GetOrSet(ctx context.Context, f func() (T, error)) (T, error) {
