@@ -3,7 +3,9 @@ package session
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -260,8 +262,12 @@ func (f *findings) elements(path string, v reflect.Value, methods bool) {
 			f.value(path+"["+strconv.Itoa(i)+"]", v.Index(i), methods)
 		}
 	case reflect.Map:
+		at := make(map[string]reflect.Value, v.Len())
 		for it := v.MapRange(); it.Next(); {
-			f.value(fmt.Sprintf("%s[%v]", path, it.Key()), it.Value(), methods)
+			at[fmt.Sprintf("%s[%v]", path, it.Key())] = it.Value()
+		}
+		for _, path := range slices.Sorted(maps.Keys(at)) {
+			f.value(path, at[path], methods)
 		}
 	}
 }

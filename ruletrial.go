@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -116,7 +117,7 @@ func (t *trial) field(in reflect.Type, sf reflect.StructField, tag, what string)
 			typ = elem
 		case "omitempty", "omitnil", "omitzero", "structonly", "nostructlevel", "":
 		default:
-			if err := t.fits(rules[i], typ); err != nil {
+			if err := errors.Join(t.fits(rules[i], typ), refers(in, rules[i])); err != nil {
 				fail(err)
 				continue
 			}
@@ -127,15 +128,19 @@ func (t *trial) field(in reflect.Type, sf reflect.StructField, tag, what string)
 	}
 }
 
-// ofText are rules of the validator that look at a value's text alone, and refuse
-// whatever is no string without saying so.
+// ofText are rules of the validator that look at a value's text alone. What is no
+// string they refuse without saying so, or they look at text that nobody wrote.
 var ofText = strings.Fields(`
 	alpha alphaspace alphanum alphanumspace alphaunicode alphanumunicode hexadecimal hexcolor rgb rgba hsl hsla cmyk e164
 	email url http_url https_url uri urn_rfc2141 base32 base64 base64url base64rawurl
 	contains containsany containsrune startswith endswith isbn isbn10 isbn13 issn eth_addr btc_addr
-	md4 md5 sha256 sha384 sha512 ascii printascii multibyte datauri ssn ip ipv4 ipv6 cidr cidrv4 cidrv6 mac
-	hostname hostname_rfc1123 hostname_port fqdn html html_encoded url_encoded jwt semver bic cve iso4217
-	iso3166_1_alpha2 iso3166_1_alpha3 bcp47_language_tag mongodb cron`)
+	eth_addr_checksum btc_addr_bech32 credit_card iscolor duration
+	md4 md5 sha256 sha384 sha512 ripemd128 ripemd160 tiger128 tiger160 tiger192 ascii printascii multibyte datauri ssn
+	ip ipv4 ipv6 cidr cidrv4 cidrv6 mac tcp_addr tcp4_addr tcp6_addr udp_addr udp4_addr udp6_addr ip_addr ip4_addr ip6_addr
+	hostname hostname_rfc1123 hostname_label hostname_port dns_rfc1035_label fqdn uds_exists
+	html html_encoded url_encoded jwt semver bic bic_iso_9362_2014 cve iso4217 postcode_iso3166_alpha2
+	iso3166_1_alpha2 iso3166_1_alpha2_eu iso3166_1_alpha3 iso3166_1_alpha3_eu iso3166_2 bcp47_language_tag
+	mongodb mongodb_connection_string cron`)
 
 // fits refuses rules for text on what is none.
 func (t *trial) fits(rule string, typ reflect.Type) error {
@@ -154,6 +159,49 @@ func (t *trial) fits(rule string, typ reflect.Type) error {
 		}
 	}
 	return fmt.Errorf("rule %q is for strings and does not fit a %v", rule, typ)
+}
+
+// Rules that name fields beside their own: one, several, or each with a value.
+var (
+	ofOneField    = strings.Fields("eqfield nefield gtfield gtefield ltfield ltefield fieldcontains fieldexcludes postcode_iso3166_alpha2_field")
+	ofFields      = strings.Fields("required_with required_with_all required_without required_without_all excluded_with excluded_with_all excluded_without excluded_without_all")
+	ofFieldValues = strings.Fields("required_if required_unless excluded_if excluded_unless skip_unless")
+)
+
+// refers looks for the fields that a rule names: without them it would refuse
+// everything, or nothing.
+func refers(in reflect.Type, rule string) error {
+	var errs []error
+	for alternative := range strings.SplitSeq(rule, "|") {
+		errs = append(errs, refersOne(in, alternative))
+	}
+	return errors.Join(errs...)
+}
+
+func refersOne(in reflect.Type, rule string) error {
+	name, param, _ := strings.Cut(rule, "=")
+	var fields []string
+	switch words := strings.Fields(param); {
+	case slices.Contains(ofOneField, name):
+		fields = []string{param}
+	case slices.Contains(ofFields, name):
+		fields = words
+	case slices.Contains(ofFieldValues, name) && !strings.Contains(param, "'"): // quotes make words of several
+		for i := 0; i < len(words); i += 2 {
+			fields = append(fields, words[i])
+		}
+	}
+	for _, f := range fields {
+		first, _, _ := strings.Cut(f, ".")
+		first, _, _ = strings.Cut(first, "[")
+		if in != nil {
+			if _, ok := in.FieldByName(first); ok {
+				continue
+			}
+		}
+		return fmt.Errorf("rule %q: there is no field %q", rule, first)
+	}
+	return nil
 }
 
 func element(t reflect.Type) (reflect.Type, bool) {
