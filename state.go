@@ -126,9 +126,9 @@ func (st *state) findFields(p *structPlan) []stored {
 		f.rooted = true
 		switch e, wiped := st.last(p.fields[i].name); {
 		case wiped:
-			*f = stored{}
+			*f = stored{pending: true}
 		case e != nil:
-			*f = stored{raw: e.raw, ok: e.present, rooted: e.rooted}
+			*f = stored{raw: e.raw, ok: e.present, rooted: e.rooted, pending: e.kind != opSettled}
 		}
 	}
 	return out

@@ -97,3 +97,31 @@ func TestPromise1_UpdatesOfOneStructCount(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"pageviews": "3", "name": `"ann"`}, v.stored(s))
 }
+
+// A Set decides, also where it equals what an Update of the same request has made.
+func TestStructSetBehindAnUpdateDecides(t *testing.T) {
+	t.Parallel()
+	s := memory.New()
+	first, second := newVisitor(t, newManager(t, on(s))), newVisitor(t, newManager(t, on(s)))
+	first.request(func(ctx context.Context) { require.NoError(t, countPage(ctx)) })
+	second.cookie = first.cookie
+
+	ctx, sess := first.open()
+	require.NoError(t, countPage(ctx))
+	require.NoError(t, guest.Set(ctx, guestVisit{Pageviews: 2}))
+	second.request(func(ctx context.Context) {
+		require.NoError(t, session.Key[string]("other").Set(ctx, "kept"))
+	})
+	_, err := first.end(ctx, sess)
+	require.NoError(t, err, "nothing of the struct has changed meanwhile")
+	require.Equal(t, "2", first.stored(s)["pageviews"])
+
+	ctx, sess = first.open()
+	require.NoError(t, countPage(ctx))
+	require.NoError(t, guest.Set(ctx, guestVisit{Pageviews: 3}))
+	second.request(func(ctx context.Context) { require.NoError(t, countPage(ctx)) })
+	_, err = first.end(ctx, sess)
+	var conflict *session.ConflictError
+	require.ErrorAs(t, err, &conflict, "it replaces what it had read")
+	require.Equal(t, []string{"pageviews"}, conflict.Keys)
+}

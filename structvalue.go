@@ -9,9 +9,10 @@ import (
 
 // stored is what the session has under one key.
 type stored struct {
-	raw    []byte
-	ok     bool
-	rooted bool // it depends on loaded data
+	raw     []byte
+	ok      bool
+	rooted  bool // it depends on loaded data
+	pending bool // this request has decided about it
 }
 
 // change is what becomes of one key.
@@ -183,7 +184,8 @@ func (c *valueCodec) replacing(p *structPlan, values []stored, after [][]byte) [
 	for i := range p.fields {
 		f := &p.fields[i]
 		old := &values[i]
-		if old.ok == (after[i] != nil) && bytes.Equal(old.raw, after[i]) || old.ok && c.sameField(f, old.raw, after[i]) {
+		same := old.ok == (after[i] != nil) && bytes.Equal(old.raw, after[i]) || old.ok && c.sameField(f, old.raw, after[i])
+		if same && !old.pending { // or an Update would go on deciding, on fresh data
 			continue
 		}
 		all = append(all, change{name: f.name, raw: after[i], present: after[i] != nil})
