@@ -223,7 +223,7 @@ func (s *Session) stored(out *outcome) error {
 	if s.isNew {
 		s.isNew, s.issue = false, true
 		s.key = out.cred.storeKey(&s.m.scopeHash)
-		if view, err := record.Parse(out.rec.Data); err == nil {
+		if view, err := record.Reparse(out.rec.Data); err == nil {
 			s.base = view.Meta
 		}
 	}

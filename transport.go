@@ -200,7 +200,7 @@ func (s *Session) flush(ctx context.Context) error {
 		s.rebuild(nil)
 		return nil
 	}
-	view, err := record.Parse(out.rec.Data)
+	view, err := record.Reparse(out.rec.Data)
 	if err != nil {
 		return s.failed(storeError("load", err))
 	}

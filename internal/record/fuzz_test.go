@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"github.com/typedsession/session/internal/record"
@@ -40,6 +41,9 @@ func FuzzRecord(f *testing.F) {
 		}
 		if again := record.Encode(&v.Meta, 0, v.Values, &record.Edits{}); !bytes.Equal(data, again) {
 			t.Fatalf("two spellings:\n%q\n%q", data, again)
+		}
+		if again, err := record.Reparse(data); err != nil || !reflect.DeepEqual(again, v) {
+			t.Fatalf("parsed again: %+v, %v", again, err)
 		}
 		if again := frameOf(&v).encode(); !bytes.Equal(data, again) {
 			t.Fatalf("misread, or two spellings:\n%q\n%q", data, again)
