@@ -84,10 +84,11 @@ func (c credential) encode() string {
 	return string(b[:])
 }
 
-// The prefixes keep the two hashes apart.
+// The prefixes keep the hashes apart.
 const (
 	keyPurpose    = 'k'
 	secretPurpose = 's'
+	markPurpose   = 'o'
 )
 
 // storeKey is the key of the record, and with it the public handle. The hash of

@@ -56,7 +56,9 @@ func (m *Manager) Sessions(ctx context.Context, owner string) iter.Seq2[Info, er
 }
 
 // RevokeOwner ends every session of an owner, except those whose handles
-// ([Info.ID]) are given: "log out everywhere else". Its error wraps
+// ([Info.ID]) are given: "log out everywhere else". A login of that owner that has
+// begun and is not committed yet is refused with [ErrDestroyed], unless it is one of
+// the request that ctx belongs to. Its error wraps
 // [errors.ErrUnsupported] when the store has no owner index; after any other
 // error some sessions may have ended, and calling again is safe.
 func (m *Manager) RevokeOwner(ctx context.Context, owner string, except ...string) error {
@@ -71,7 +73,14 @@ func (m *Manager) RevokeOwner(ctx context.Context, owner string, except ...strin
 		}
 		keys = append(keys, key)
 	}
-	_, err := m.owners.DeleteOwner(ctx, m.cfg.Scope.owner(owner), keys...)
+	moved, err := m.moveMarks(ctx, owner)
+	if err != nil {
+		return err
+	}
+	if s, ok := m.Session(ctx); ok {
+		s.excuse(moved)
+	}
+	_, err = m.owners.DeleteOwner(ctx, m.cfg.Scope.owner(owner), keys...)
 	return storeError("delete", err)
 }
 

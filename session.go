@@ -67,6 +67,7 @@ type Session struct {
 	expiry    Expiry // pending, when its kind is set
 	commitID  int64
 	nextCred  *credential // of a rotation that has not been answered
+	loginMark *mark       // of a login that has not been committed
 	fail      error       // ends all use
 	rev       uint64      // counts changes of state
 

@@ -204,11 +204,21 @@ func (s *Session) flush(ctx context.Context) error {
 	if err != nil {
 		return s.failed(storeError("load", err))
 	}
+	if err := s.flushed(&out, &view); err != nil {
+		return err
+	}
+	noted := s.loginMark
+	s.loginMark = nil
+	return s.revoked(ctx, noted)
+}
+
+// flushed takes over what flush has stored.
+func (s *Session) flushed(out *outcome, view *record.View) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = s.stored(&out)
+	err := s.stored(out)
 	if out.replayed {
-		s.checkReads(&view)
+		s.checkReads(view)
 	}
 	s.base = view.Meta
 	s.behind, s.rotate, s.expiry = false, rotateNone, Expiry{}

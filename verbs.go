@@ -124,6 +124,10 @@ func (s *Session) Login(ctx context.Context, owner string) error {
 	if sent, _ := s.status(); sent {
 		return ErrHeadersSent
 	}
+	noted, err := s.m.noteMark(ctx, owner)
+	if err != nil {
+		return err
+	}
 	if s.frozen { // a login does not fail because another one was faster
 		s.becomeNew()
 	}
@@ -132,7 +136,7 @@ func (s *Session) Login(ctx context.Context, owner string) error {
 	if err := s.append("", entry{kind: opLogin, name: owner}); err != nil {
 		return err
 	}
-	s.rotate = rotateLogin
+	s.rotate, s.loginMark = rotateLogin, noted
 	return nil
 }
 
