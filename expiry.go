@@ -85,7 +85,7 @@ func (e Expiry) check(now, deadline time.Time, lifetime time.Duration) error {
 		case e.idle < time.Millisecond:
 			errs = append(errs, errors.New("the inactivity limit must be at least a millisecond"))
 		case e.idle > lifetime:
-			errs = append(errs, fmt.Errorf("the inactivity limit of %v is beyond the lifetime of %v", e.idle, lifetime))
+			errs = append(errs, fmt.Errorf("the inactivity limit of %v is beyond the lifetime of %v: raise Config.Lifetime", e.idle, lifetime))
 		}
 	}
 	if e.kind == kindAtTime {

@@ -120,7 +120,9 @@ func (m *Manager) DeleteExpired(ctx context.Context) (int64, error) {
 // not positive. A sweep that fails is logged and tried again next time.
 func (m *Manager) RunSweeper(ctx context.Context, every time.Duration) error {
 	if every <= 0 {
-		return &ConfigError{Problems: []error{fmt.Errorf("sweeping every %v: the time must be positive", every)}}
+		err := &ConfigError{Problems: []error{fmt.Errorf("sweeping every %v: the time must be positive", every)}}
+		m.cfg.Logger.ErrorContext(ctx, "not sweeping", "error", err) // for whoever starts it with go
+		return err
 	}
 	if m.sweeper == nil {
 		_, err := m.DeleteExpired(ctx)

@@ -156,9 +156,19 @@ func (c *valueCodec) checkDeclaration(d *declaration, works bool) []error {
 	case d.err != nil:
 		return []error{d.err}
 	}
+	if d.plan == nil && c.plain {
+		if err := checkJSON(d.typ, map[reflect.Type]bool{}); err != nil {
+			return []error{&ValueError{Key: d.name, Err: err}}
+		}
+	}
 	problems := c.tryRules(d)
 	if d.def != nil && works {
-		if err := d.def.decode(c, d, reflect.New(d.typ).Interface()); err != nil {
+		v := reflect.New(d.typ)
+		err := d.def.decode(c, d, v.Interface())
+		if err == nil && d.plan == nil && len(problems) == 0 { // a struct's default may be completed by Updates
+			err = c.validate(d, v.Interface())
+		}
+		if err != nil {
 			problems = append(problems, fmt.Errorf("the value of WithDefault: %w", err))
 		}
 	}

@@ -344,6 +344,11 @@ func (f *findings) guard(check func() error, path string, prefix int) {
 func caught(check func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			if name, ok := strings.CutPrefix(fmt.Sprint(p), "Undefined validation function '"); ok {
+				name, _, _ = strings.Cut(name, "'")
+				err = fmt.Errorf("there is no rule %q", name)
+				return
+			}
 			err = fmt.Errorf("the validator panics: %v", p)
 		}
 	}()

@@ -187,10 +187,13 @@ func TestSweeperThatEndsDuringASweep(t *testing.T) {
 func TestSweeperThatCannotStart(t *testing.T) {
 	t.Parallel()
 	s := newSweptStore()
-	m := newManager(t, on(s))
+	var log strings.Builder
+	m := newManager(t, on(s), func(cfg *session.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	for _, every := range []time.Duration{0, -1, -time.Hour} {
 		var config *session.ConfigError
 		err := m.RunSweeper(t.Context(), every)
+		require.Contains(t, log.String(), "not sweeping", "go m.RunSweeper(...) drops the error")
+		log.Reset()
 		require.ErrorAs(t, err, &config)
 		require.ErrorContains(t, err, every.String())
 	}

@@ -58,7 +58,9 @@ var (
 
 // Key declares the key of a name, holding a T as JSON. The name is any UTF-8
 // text of 1 to 1024 bytes; the verbs of a key with another name return an error.
-// T should be a type that encoding/json can encode and decode. [json.RawMessage]
+// T should be a type that encoding/json can encode and decode, and what comes back
+// is what JSON makes of it: unexported fields are not stored, bytes of a string that
+// are no UTF-8 become U+FFFD, a number in an interface is a float64. [json.RawMessage]
 // gives raw access.
 //
 // A T with `validate` tags, or with a method Validate() error on T or *T, is
@@ -81,10 +83,17 @@ func Key[T any](name string) Typed[T] {
 //	var Guest = session.Struct[Visit]()
 //
 // Only fields that change are written, and keys that are no field of T are left
-// alone: programs of different versions can share a session. An Update is one
-// change of all it reads and writes: on fresh data its function runs again, on the
-// whole struct. Lookup's ok means that any field is there. Set writes the fields
-// that are not there or differ; Delete and Take concern the fields of T.
+// alone: programs of different versions can share a session. That holds for keys, not
+// inside a value: a program that changes the field "items" writes all of it, without
+// what another version keeps in there.
+//
+// An Update is one change of all it reads and writes: on fresh data its function runs
+// again, on the whole struct. All of the struct is validated, fields that were stored
+// long ago too: a new rule must hold for sessions that exist. Set writes only the
+// fields that are not there or differ, so a field that another request has changed
+// meanwhile stays as it is; where fields depend on each other use Update, or a method
+// Validate. Lookup's ok means that any field is there. Delete and Take concern the
+// fields of T.
 //
 // Refused are exported fields without a json tag or with its option "string", two
 // fields of one name, types that JSON cannot hold, a T without fields or with an
@@ -155,10 +164,13 @@ func (t Typed[T]) WithLastWriteWins() Typed[T] {
 
 // WithRule returns a copy of t whose values must also satisfy a tag of
 // github.com/go-playground/validator, as in WithRule("email") or
-// WithRule("min=1,max=99"). It is for keys: the fields of a struct have their rules
+// WithRule("min=1,max=99"); called again, it adds to the rules. It is for keys: the fields of a struct have their rules
 // in `validate` tags. NewManager reports a tag that does not exist or fit.
 func (t Typed[T]) WithRule(tag string) Typed[T] {
 	return t.with(func(d *declaration) {
+		if d.rule != "" && tag != "" {
+			tag = d.rule + "," + tag
+		}
 		d.rule = tag
 		switch {
 		case d.err != nil:
@@ -337,6 +349,9 @@ func (t Typed[T]) GetOrSet(ctx context.Context, f func() (T, error)) (T, error) 
 // Take returns the value and removes it, at once and exactly once: of concurrent
 // callers, on any node, one gets it and the others get false. A value that is not
 // a T is a *[ValueError] and stays.
+//
+// It is for one-time codes. A message to be shown once is better read with Lookup and
+// removed with Delete: then it is still there when the response becomes an error.
 func (t Typed[T]) Take(ctx context.Context) (T, bool, error) {
 	s, d := t.session(ctx)
 	check := func(values []stored) error {

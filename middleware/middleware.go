@@ -109,11 +109,11 @@ func (mw *Middleware) answer(w http.ResponseWriter, r *http.Request, err error) 
 	if status == http.StatusConflict {
 		level = slog.LevelInfo
 	}
-	mw.cfg.Logger.Log(r.Context(), level, "session not committed", "status", status, "error", err)
+	mw.cfg.Logger.Log(r.Context(), level, "session not committed", "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
 	http.Error(w, http.StatusText(status), status)
 }
 
 // log is the default report.
 func (mw *Middleware) log(r *http.Request, err error) {
-	mw.cfg.Logger.WarnContext(context.WithoutCancel(r.Context()), "session", "error", err)
+	mw.cfg.Logger.WarnContext(context.WithoutCancel(r.Context()), "problem with a session", "method", r.Method, "path", r.URL.Path, "error", err)
 }

@@ -6,7 +6,8 @@
 //	sessiontest.Commit(t, ctx)
 //	n, ok := sessiontest.Committed(t, ctx, Counter) // 42, true
 //
-// No middleware takes part, so the test commits where the middleware would. All
+// No middleware takes part, so the test commits where the middleware would: not
+// after a status of 500 or more, which drops the changes of a request. All
 // is done by a [session.Manager] on a store in memory: conflicts, limits and
 // validation are those of the program.
 package sessiontest

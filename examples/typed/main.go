@@ -103,7 +103,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 <title>Typed session</title>
 <style>
   body { font: 1.1rem/1.5 system-ui, sans-serif; margin: 10vh auto; max-width: 32rem; padding: 0 1rem }
-  dt { font-weight: bold } label { display: block; margin: .8rem 0 } input { display: block; font: inherit; width: 100% }
+  h1 { overflow-wrap: anywhere } dt { font-weight: bold } label { display: block; margin: .8rem 0 } input { display: block; font: inherit; width: 100% }
   .problem { color: #b00020 }
 </style>
 <h1>Guest {{.Visit.ID}}</h1>

@@ -22,7 +22,7 @@ type guest struct {
 }
 
 func newGuest(t *testing.T) *guest {
-	handler, err := newHandler(middleware.Config{Insecure: true}) // the jar keeps no secure cookies of plain HTTP
+	handler, err := newHandler(middleware.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

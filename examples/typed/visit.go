@@ -25,7 +25,9 @@ func seen(ctx context.Context, id string, now time.Time) (Visit, error) {
 			v.ID, v.FirstSeen = id, now
 		}
 		v.Pageviews++
-		v.LastSeen = now
+		if now.After(v.LastSeen) { // the clocks of two nodes may differ
+			v.LastSeen = now
+		}
 		return nil
 	})
 }

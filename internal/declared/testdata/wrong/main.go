@@ -141,11 +141,13 @@ func deeper(f func()) { f() }
 
 // Rules that do not exist or do not fit.
 var (
-	_ = session.Struct[ruled]().In(rules)                         // want `rules: main.go:{0}: field Mail of struct { Mail string` `rules: main.go:{0}: field Age of struct { Mail string` `rules: main.go:{0}: field On of main.ruled`
-	_ = session.Key[string]("mail").WithRule("emial").In(rules)   // want `rules: main.go:{0}: WithRule("emial") of key "mail": `
-	_ = session.Key[string]("none").WithRule("").In(rules)        // want `rules: main.go:{0}: session: value of "none": the tag of WithRule is empty`
-	_ = session.Key[fine1]("held").WithRule("required").In(rules) // want `rules: main.go:{0}: session: value of "held": WithRule on a key that holds a struct`
-	_ = session.Struct[fine1]().WithRule("required").In(rules)    // want `rules: main.go:{0}: session: value of "fine1": WithRule on a Struct`
+	_ = session.Struct[ruled]().In(rules)                                                                  // want `rules: main.go:{0}: field Mail of struct { Mail string` `rules: main.go:{0}: field Age of struct { Mail string` `rules: main.go:{0}: field On of main.ruled`
+	_ = session.Key[string]("mail").WithRule("emial").In(rules)                                            // want `rules: main.go:{0}: WithRule("emial") of key "mail": `
+	_ = session.Key[string]("none").WithRule("").In(rules)                                                 // want `rules: main.go:{0}: session: value of "none": the tag of WithRule is empty`
+	_ = session.Key[string]("default").WithRule("min=3").WithRule("email").WithDefault("nobody").In(rules) // want `rules: main.go:{0}: the value of WithDefault: session: "default" is not valid: breaks the rule email`
+	_ = session.Key[chan int]("unheld").In(rules)                                                          // want `rules: main.go:{0}: session: value of "unheld": JSON cannot hold a chan int`
+	_ = session.Key[fine1]("held").WithRule("required").In(rules)                                          // want `rules: main.go:{0}: session: value of "held": WithRule on a key that holds a struct`
+	_ = session.Struct[fine1]().WithRule("required").In(rules)                                             // want `rules: main.go:{0}: session: value of "fine1": WithRule on a Struct`
 	_ = session.Struct[struct {
 		A string `json:"beside"`
 	}]().In(rules)
@@ -161,7 +163,7 @@ var (
 	_ = session.Struct[fine1]()
 	_ = session.Struct[fine1]().WithDefault(fine1{A: 1}).WithLastWriteWins()
 	_ = session.Key[int]("a").WithDefault(1).WithLastWriteWins().WithDefault(2)
-	_ = session.Key[string]("text").WithRule("min=1").WithRule("email").WithDefault("nobody")
+	_ = session.Key[string]("text").WithRule("min=1").WithRule("email").WithDefault("ada@example.org")
 	_ = session.Key[[]string]("texts").WithRule("max=9,dive,email")
 	_ = session.Key[time.Time]("time").WithRule("required")
 	_ = session.Key[time.Time]("a").In(fine)
