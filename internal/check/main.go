@@ -3,9 +3,10 @@
 //
 //	go run ./internal/check
 //
-// With -install it first installs the tools that are missing, into a folder
-// that git ignores; without it a missing tool is a failure that names the
-// command to run. With -long it does what takes longer instead.
+// With -install it first installs what is missing: tools, into a folder that git
+// ignores, and database servers, as packages of Debian. Without it a missing tool is
+// a failure that names the command to run, and the tests of a missing server are
+// skipped. With -long it does what takes longer instead.
 package main
 
 import (
@@ -19,13 +20,16 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/typedsession/session/internal/servers"
 )
 
 const usage = `Usage: go run ./internal/check [-install] [-long]
 
 Runs every check of the repository and exits with 1 if one of them fails.
 
-  -install   install the tools that are missing, into .tools/
+  -install   install what is missing: tools into .tools/, and, as root on Debian,
+             packages with the database servers that tests start and stop
   -long      instead of the checks, fuzz every target for one minute, plant bugs
              that the fuzzing has to find, and run many random histories
 `
@@ -109,6 +113,14 @@ func (c *checker) describe(long bool) {
 			}
 		}
 		c.say("tool:      %s %s %s", t.name, t.version, state)
+	}
+	switch missing := servers.Missing(tested...); {
+	case len(missing) == 0:
+		c.say("servers:   present")
+	case c.install:
+		c.say("servers:   will be installed: %s", strings.Join(missing, " "))
+	default:
+		c.say("servers:   MISSING, THEIR TESTS ARE SKIPPED: %s, run: %s", strings.Join(missing, " "), installCommand)
 	}
 }
 

@@ -6,7 +6,15 @@ import (
 	"maps"
 	"os"
 	"slices"
+
+	"github.com/typedsession/session/internal/servers"
 )
+
+// tested are the servers that tests start.
+var tested = []servers.Kind{servers.KindPostgreSQL, servers.KindMariaDB}
+
+// required makes a missing server a failure instead of a skip.
+const required = "SESSION_TEST_INSTALL=1"
 
 // alone makes a module be built without its neighbours, as its users do it.
 const alone = "GOWORK=off"
@@ -18,6 +26,13 @@ func (c *checker) plan() []step {
 		for _, t := range tools {
 			steps = append(steps, step{"install " + t.name, func(ctx context.Context) error { return c.installTool(ctx, t) }})
 		}
+		steps = append(steps, step{"install servers", func(ctx context.Context) error {
+			return servers.Install(ctx, c.out, tested...)
+		}})
+	}
+	var withServers []string
+	if c.install {
+		withServers = []string{required}
 	}
 	steps = append(
 		steps,
@@ -29,9 +44,9 @@ func (c *checker) plan() []step {
 		step{"lint", c.lint},
 	)
 	if c.noRace == "" {
-		steps = append(steps, step{"test with race detector", c.goStep(nil, "test", "-race", "-shuffle=on", "work")})
+		steps = append(steps, step{"test with race detector", c.goStep(withServers, "test", "-race", "-shuffle=on", "work")})
 	} else {
-		steps = append(steps, step{"test WITHOUT RACE DETECTOR: " + c.noRace, c.goStep(nil, "test", "-shuffle=on", "work")})
+		steps = append(steps, step{"test WITHOUT RACE DETECTOR: " + c.noRace, c.goStep(withServers, "test", "-shuffle=on", "work")})
 	}
 	return append(
 		steps,
