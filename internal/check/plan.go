@@ -11,7 +11,10 @@ import (
 )
 
 // tested are the servers that tests start.
-var tested = []servers.Kind{servers.KindPostgreSQL, servers.KindMariaDB}
+var tested = []servers.Kind{servers.KindPostgreSQL, servers.KindPgBouncer, servers.KindMariaDB, servers.KindRedis}
+
+// parallel lets tests that wait for servers and processes wait together.
+const parallel = "-parallel=8"
 
 // required makes a missing server a failure instead of a skip.
 const required = "SESSION_TEST_INSTALL=1"
@@ -44,9 +47,9 @@ func (c *checker) plan() []step {
 		step{"lint", c.lint},
 	)
 	if c.noRace == "" {
-		steps = append(steps, step{"test with race detector", c.goStep(withServers, "test", "-race", "-shuffle=on", "work")})
+		steps = append(steps, step{"test with race detector", c.goStep(withServers, "test", "-race", "-shuffle=on", parallel, "work")})
 	} else {
-		steps = append(steps, step{"test WITHOUT RACE DETECTOR: " + c.noRace, c.goStep(withServers, "test", "-shuffle=on", "work")})
+		steps = append(steps, step{"test WITHOUT RACE DETECTOR: " + c.noRace, c.goStep(withServers, "test", "-shuffle=on", parallel, "work")})
 	}
 	return append(
 		steps,

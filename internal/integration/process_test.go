@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/typedsession/session/internal/servers"
 )
 
 // roleVariable makes the test binary play a role instead of running tests.
@@ -20,10 +22,11 @@ const roleVariable = "INTEGRATION_TEST_ROLE"
 // roles are what another process can do in a test. A role ends with its context,
 // reads what the test says to it, and writes what it has to say.
 var roles = map[string]func(ctx context.Context, args []string, in *bufio.Reader, out io.Writer) error{
-	"migrate":   migrateRole,
-	"write":     writeRole,
-	"increment": incrementRole,
-	"flood":     floodRole,
+	"migrate":       migrateRole,
+	"migrateserver": migrateServerRole,
+	"write":         writeRole,
+	"increment":     incrementRole,
+	"flood":         floodRole,
 }
 
 func TestMain(m *testing.M) {
@@ -34,7 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	servers.Main(m)
 }
 
 // process is another process in a role.

@@ -134,7 +134,7 @@ func TestSweepCost(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, plain *sqlstore.Store, db *sql.DB) {
 		s, rec := recorded(t, db)
-		const live, batch = 1000, 200
+		const live, batch = 1000, 100
 		insertMany(t, plain, 0, live, time.Hour)
 		cost := func() int {
 			t.Helper()

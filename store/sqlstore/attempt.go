@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/typedsession/session/store"
@@ -40,6 +42,12 @@ func (s *Store) write(ctx context.Context, op string, st *statement, v *values, 
 	}
 	err = s.attempt(ctx, op, e, func() error {
 		n, err = st.exec(ctx, s.db, v)
+		if err != nil && st == &s.sql.insert && s.dialect.isDuplicate != nil && s.dialect.isDuplicate(err) {
+			n, err = 0, nil
+		}
+		if err != nil && s.dialect.explain != nil && ctx.Err() == nil {
+			err = s.dialect.explain(ctx, s.db, v, err)
+		}
 		return err
 	})
 	if err != nil {
@@ -96,6 +104,9 @@ func (d *dialect) class(err error) class {
 	if _, unsent := errors.AsType[unsentError](err); unsent || err.Error() == "sql: database is closed" {
 		return refused
 	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return refused // there was no connection to send it on
+	}
 	return unknown
 }
 
@@ -122,6 +133,9 @@ func again(ctx context.Context, begun time.Time, n int) bool {
 // failure returns the error of an operation. That of an ended context comes
 // first: it ends an operation that has, or has not, taken effect.
 func failure(ctx context.Context, op string, c class, err error) error {
+	if isNoTable(err) {
+		err = fmt.Errorf("%w (call Store.Migrate when the program starts)", err)
+	}
 	end := ctx.Err()
 	switch {
 	case end != nil && !errors.Is(err, end):
@@ -131,4 +145,11 @@ func failure(ctx context.Context, op string, c class, err error) error {
 	default:
 		return fmt.Errorf("sqlstore: %s: %w", op, err)
 	}
+}
+
+// isNoTable recognises the complaint of each database about a table that is not
+// there: the same words for every driver.
+func isNoTable(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "no such table") || strings.Contains(text, "42P01") || strings.Contains(text, "Error 1146")
 }

@@ -1,11 +1,10 @@
 // Package sqlstore keeps sessions in an SQL database, through database/sql and
-// a driver that the program chooses: this package imports none. Today it speaks
-// the dialect of [SQLite].
+// a driver that the program chooses: this package imports none. It speaks the
+// dialects of [SQLite], [PostgreSQL] and [MySQL], which is that of MariaDB too.
 //
-//	db, err := sql.Open("sqlite", "file:sessions.db"+
-//		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)")
+//	db, err := sql.Open("pgx", "postgres://web@db.example/shop")
 //	...
-//	st, err := sqlstore.New(db, sqlstore.SQLite)
+//	st, err := sqlstore.New(db, sqlstore.PostgreSQL)
 //	...
 //	err = st.Migrate(ctx) // at every start: it creates what is not there yet
 //	...
@@ -13,10 +12,32 @@
 //	...
 //	go m.RunSweeper(ctx, 10*time.Minute) // removes what has expired
 //
+// Reading a record is one statement, and so is each change. Each takes effect on
+// its own, without a transaction around it, so that it works at any isolation
+// level and through proxies that give each statement another connection. Only a
+// swap that changes the owner or shortens the life takes three.
+//
+// # When the database is busy
+//
+// A statement that the database has taken back as a whole, because it conflicted
+// with another one, has done nothing. The store runs it again, after random pauses
+// of up to 32 ms, until the context ends, or for ten seconds where the context has
+// no deadline; then the error of a write wraps [store.ErrRefused]. That concerns
+// SQLite's locks; 40001, 40P01 and 55P03 of PostgreSQL, which the higher isolation
+// levels bring about; 1205, 1213, 1020 and 1615 of MySQL.
+//
+// Other errors of a server, a table that is missing for example, are an
+// ErrRefused where they certainly changed nothing, and so is a server that cannot
+// be reached. When a connection breaks after something was sent on it, nobody
+// knows whether it was done, and the error says nothing about it.
+//
 // # SQLite
 //
-// That data source name is for modernc.org/sqlite. For
-// github.com/mattn/go-sqlite3 the same is
+// For modernc.org/sqlite, the driver "sqlite", append to the name of the file
+//
+//	file:sessions.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)
+//
+// and for github.com/mattn/go-sqlite3, the driver "sqlite3",
 //
 //	file:sessions.db?_busy_timeout=5000&_journal_mode=WAL&_synchronous=NORMAL
 //
@@ -52,9 +73,48 @@
 // never closed: db.SetMaxOpenConns(1) without SetConnMaxLifetime and
 // SetConnMaxIdleTime.
 //
+// # PostgreSQL
+//
+// Both github.com/jackc/pgx/v5/stdlib and github.com/lib/pq will do. Any
+// isolation level works; read committed, which is the default, conflicts least.
+//
+// The store prepares nothing. pgx does so on its own, which saves time: leave it
+// on for a direct connection. Behind PgBouncer in transaction mode, tell pgx not
+// to:
+//
+//	postgres://web@pool.example/shop?default_query_exec_mode=exec
+//
+// and lib/pq likewise with binary_parameters=yes. Do not point a store at a
+// replica: what it shows may have been deleted.
+//
+// synchronous_commit=off loses the last writes when the server crashes, a logout
+// that has been acknowledged perhaps among them.
+//
+// # MySQL and MariaDB
+//
+// The driver is github.com/go-sql-driver/mysql. None of its parameters is needed,
+// and none is in the way: neither parseTime and loc, for the store uses numbers
+// alone, nor clientFoundRows, interpolateParams, charset or time_zone.
+//
+//	web@tcp(db.example)/shop
+//
+// The store keeps its statements prepared on each connection, twelve at most, so
+// that each use is one round trip. That needs max_prepared_stmt_count of the
+// server to be twelve times the number of connections of all programs.
+//
+// The server takes data up to its max_allowed_packet, 16 MiB with MariaDB and 64
+// MiB with MySQL unless configured otherwise. What is larger is refused; with
+// maxAllowedPacket=0 in the data source name the driver finds out before it sends
+// anything.
+//
+// Any isolation level works. At READ UNCOMMITTED, which nobody needs, a request
+// may see what is taken back when the server crashes in that moment. autocommit
+// must be on. With a binary log, binlog_format is ROW or MIXED, as it is by
+// default. With Galera or replicas, all programs use one node.
+//
 // # What is in the database
 //
-// Migrate creates one table and two indexes, here with the default name:
+// Migrate creates one table and two indexes, here with the default name. In SQLite:
 //
 //	CREATE TABLE sessions (
 //		id BLOB NOT NULL PRIMARY KEY, version BIGINT NOT NULL, expires BIGINT NOT NULL,
@@ -62,15 +122,41 @@
 //	CREATE INDEX sessions_due ON sessions (due)
 //	CREATE INDEX sessions_owner ON sessions (owner, id) WHERE owner <> ''
 //
+// In PostgreSQL:
+//
+//	CREATE TABLE sessions (
+//		id bytea NOT NULL PRIMARY KEY, version bigint NOT NULL, expires bigint NOT NULL,
+//		due bigint NOT NULL, owner text COLLATE "C" NOT NULL, data bytea NOT NULL)
+//		WITH (fillfactor = 70)
+//	CREATE INDEX sessions_due ON sessions (due)
+//	CREATE INDEX sessions_owner ON sessions (owner, id) WHERE owner <> ''
+//
+// In MySQL and MariaDB:
+//
+//	CREATE TABLE sessions (
+//		id VARBINARY(32) NOT NULL PRIMARY KEY, version BIGINT NOT NULL, expires BIGINT NOT NULL,
+//		due BIGINT NOT NULL, owner VARBINARY(512) NOT NULL, data LONGBLOB NOT NULL,
+//		INDEX sessions_due (due), INDEX sessions_owner (owner, id)) ENGINE = InnoDB
+//
+// Whoever makes them by hand, with a migration tool for example, need not call
+// Migrate; called all the same, it checks the columns and needs no right to create
+// anything. The rights that the store needs are SELECT, INSERT, UPDATE and DELETE.
+//
 // expires is when the record ends, in milliseconds since 1970. due is when the
 // sweep has to look at the record: never after expires, but possibly before,
 // because a record whose life is lengthened stays where it is in that index until
-// the sweep comes by. So a request that writes changes the row and no index.
+// the sweep comes by. So a request that writes changes the row and no index: with
+// PostgreSQL such an update is heap-only (HOT).
 //
 // # Clock
 //
-// The clock of SQLite is this machine's, which all processes on one file share.
-// Time is judged to the millisecond, rounded down, when a statement has got the
-// locks it needs. A clock that is set back gives records a longer life, and what
-// had expired but was not swept yet may appear again.
+// The clock of the database decides what has expired, to the millisecond, rounded
+// down; that of SQLite is this machine's, which all processes on one file share.
+// Nobody's time zone matters, nor does an hour that comes twice. A read judges by
+// the time at which it began, a write by the time at which it has got the locks it
+// needs. A clock that is set back gives records a longer life, and what had
+// expired but was not swept yet may appear again.
+//
+// Expires comes from the clock of the program: an hour of life is longer or
+// shorter by as much as both clocks differ.
 package sqlstore

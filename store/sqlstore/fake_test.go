@@ -92,26 +92,32 @@ func (r fakeResult) RowsAffected() (int64, error) {
 	return r.n, nil
 }
 
-// fakeRows are one empty row, or none.
+// fakeRows are one key, or none.
 type fakeRows struct{ more bool }
 
-func (*fakeRows) Columns() []string { return nil }
+func (*fakeRows) Columns() []string { return []string{"id"} }
 func (*fakeRows) Close() error      { return nil }
 
-func (r *fakeRows) Next([]driver.Value) error {
+func (r *fakeRows) Next(row []driver.Value) error {
 	if !r.more {
 		return io.EOF
 	}
 	r.more = false
+	row[0] = make([]byte, 32)
 	return nil
 }
 
 // onFake returns a store whose statements f answers.
 func onFake(t *testing.T, f *fake) *sqlstore.Store {
 	t.Helper()
+	return onFakeOf(t, sqlstore.SQLite, f)
+}
+
+func onFakeOf(t *testing.T, d sqlstore.Dialect, f *fake) *sqlstore.Store {
+	t.Helper()
 	db := sql.OpenDB(f)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	s, err := sqlstore.New(db, sqlstore.SQLite)
+	s, err := sqlstore.New(db, d)
 	require.NoError(t, err)
 	return s
 }

@@ -50,5 +50,7 @@ func TestTableNames(t *testing.T) {
 func TestDialectString(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "SQLite", sqlstore.SQLite.String())
+	require.Equal(t, "PostgreSQL", sqlstore.PostgreSQL.String())
+	require.Equal(t, "MySQL", sqlstore.MySQL.String())
 	require.Equal(t, "Dialect(0)", sqlstore.Dialect(0).String())
 }

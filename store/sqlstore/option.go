@@ -21,7 +21,8 @@ type config struct {
 }
 
 // WithTable names the table, and begins the names of its indexes. The name may be
-// qualified, as in "web.sessions": of an attached database in SQLite. Each part is
+// qualified, as in "web.sessions": by a schema of PostgreSQL, a database of MySQL,
+// an attached database of SQLite, which must be there. Each part is
 // made of ASCII letters, digits and underscores, does not begin with a digit and
 // has at most 48 bytes; it is quoted, so it may be a word of SQL, and case is
 // kept. The default is DefaultTable.
@@ -42,7 +43,7 @@ type tableName struct {
 	name   string
 }
 
-func parseTable(s string) (tableName, error) {
+func parseTable(s string, d *dialect) (tableName, error) {
 	schema, name, qualified := strings.Cut(s, ".")
 	if !qualified {
 		schema, name = "", s
@@ -51,8 +52,8 @@ func parseTable(s string) (tableName, error) {
 		return tableName{}, fmt.Errorf("%.100q is no name for a table: "+
 			"want name or schema.name, each of at most %d ASCII letters, digits and underscores, no digit first", s, maxName)
 	}
-	if strings.HasPrefix(strings.ToLower(name), "sqlite_") {
-		return tableName{}, fmt.Errorf("%q is no name for a table: SQLite keeps those that begin with sqlite_ for itself", s)
+	if d != nil && d.reserved != "" && strings.HasPrefix(strings.ToLower(name), d.reserved) {
+		return tableName{}, fmt.Errorf("%q is no name for a table: %s keeps those that begin with %s for itself", s, d.name, d.reserved)
 	}
 	return tableName{schema: schema, name: name}, nil
 }

@@ -43,11 +43,11 @@ func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.K
 	}
 	var deleted int64
 	for after := []byte{}; ; {
-		page, err := s.ownedKeys(ctx, owner, after)
+		v := values{owner: owner, after: after, limit: keysPerStatement}
+		page, err := s.keys(ctx, "delete owner", &s.sql.ownedKeys, &v)
 		if err != nil || len(page) == 0 {
 			return deleted, err
 		}
-		v := values{owner: owner}
 		for _, key := range page {
 			if _, ok := kept[key]; !ok {
 				v.keys = append(v.keys, key)
@@ -65,22 +65,4 @@ func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.K
 		}
 		after = page[len(page)-1][:]
 	}
-}
-
-// ownedKeys returns the first keys of owner that lie after the given one.
-func (s *Store) ownedKeys(ctx context.Context, owner string, after []byte) ([]store.Key, error) {
-	var keys []store.Key
-	v := values{owner: owner, after: after, limit: keysPerStatement}
-	begin := func() { keys = nil }
-	err := s.read(ctx, "delete owner", &s.sql.ownedKeys, &v, begin, func(rows *sql.Rows) error {
-		var id []byte
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		var key store.Key
-		copy(key[:], id)
-		keys = append(keys, key)
-		return nil
-	})
-	return keys, err
 }

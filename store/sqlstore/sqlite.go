@@ -4,31 +4,31 @@ var sqlite = dialect{
 	name:        "SQLite",
 	placeholder: func(int) string { return "?" },
 	quote:       func(identifier string) string { return `"` + identifier + `"` },
-	live:        sqliteLive,
+	reserved:    "sqlite_",
 	oneWriter:   true,
 	prepares:    true,
 	classify:    classifySQLite,
 	migrate:     migrateSQLite,
 	texts: texts{
-		load: `SELECT version, expires, owner, data FROM {table} WHERE id = {key} AND {live}`,
+		load: `SELECT version, expires, owner, data FROM {table} WHERE id = {key} AND ` + sqliteLive,
 		insert: `INSERT INTO {table} (id, version, expires, due, owner, data)
 			VALUES ({key}, {version}, {expires}, {expires}, {owner}, {data}) ON CONFLICT (id) DO NOTHING`,
 		swap: `UPDATE {table} SET version = {version}, expires = {expires}, data = {data}
-			WHERE id = {key} AND version = {old} AND owner = {owner} AND due <= {expires} AND {live}`,
+			WHERE id = {key} AND version = {old} AND owner = {owner} AND due <= {expires} AND ` + sqliteLive,
 		swapAll: `UPDATE {table} SET version = {version}, expires = {expires}, due = {expires}, owner = {owner}, data = {data}
-			WHERE id = {key} AND version = {old} AND {live}`,
+			WHERE id = {key} AND version = {old} AND ` + sqliteLive,
 		touch: `UPDATE {table} SET expires = {expires}
-			WHERE id = {key} AND version = {old} AND expires < {expires} AND {live}`,
+			WHERE id = {key} AND version = {old} AND expires < {expires} AND ` + sqliteLive,
 		remove: `DELETE FROM {table} WHERE id = {key}`,
 
 		// Without owner <> '' SQLite would not know that the index has it all.
 		list: `SELECT id, version, expires, owner, data FROM {table}
-			WHERE owner = {owner} AND owner <> '' AND id > {after} AND {live} ORDER BY id LIMIT {limit}`,
+			WHERE owner = {owner} AND owner <> '' AND id > {after} AND ` + sqliteLive + ` ORDER BY id LIMIT {limit}`,
 		ownedKeys: `SELECT id FROM {table}
 			WHERE owner = {owner} AND owner <> '' AND id > {after} ORDER BY id LIMIT {limit}`,
-		removeKeys: `DELETE FROM {table} WHERE id IN ({keys}) AND owner = {owner} AND {live}`,
+		removeKeys: `DELETE FROM {table} WHERE id IN ({keys}) AND owner = {owner} AND ` + sqliteLive,
 
-		due: `SELECT 1 FROM {table} WHERE due <= {now} LIMIT 1`,
+		due: `SELECT id FROM {table} WHERE due <= {now} LIMIT 1`,
 		sweep: `DELETE FROM {table} WHERE expires <= {now}
 			AND rowid IN (SELECT rowid FROM {table} WHERE due <= {now} ORDER BY due LIMIT {limit})`,
 		postpone: `UPDATE {table} SET due = expires WHERE expires > {now}

@@ -39,8 +39,12 @@ func migrateSQLite(ctx context.Context, s *Store) error {
 		expires BIGINT NOT NULL, due BIGINT NOT NULL, owner TEXT NOT NULL, data BLOB NOT NULL)`); err != nil {
 		return err
 	}
-	if err := m.checkColumns(ctx); err != nil {
+	columns, err := m.columns(ctx)
+	if err != nil {
 		return err
+	}
+	if err := s.checkColumns(columns, sqliteColumns); err != nil {
+		return fmt.Errorf("sqlstore: migrate: %w", err)
 	}
 	if err := m.exec(ctx, "create an index", `CREATE INDEX IF NOT EXISTS {due index} ON {name} (due)`); err != nil {
 		return err
@@ -94,16 +98,9 @@ func (m sqliteMigration) switchToWAL(ctx context.Context) error {
 	return nil
 }
 
-// checkColumns looks whether the table is one of ours. More columns are none of
-// our business, if our rows can do without them.
-func (m sqliteMigration) checkColumns(ctx context.Context) error {
-	type column struct {
-		name, kind          string
-		required, isDefault bool
-		key                 int
-	}
-	var columns []column
-	err := m.s.attempt(ctx, "migrate: read the columns", reads, func() (err error) {
+// columns lists those of the table.
+func (m sqliteMigration) columns(ctx context.Context) (columns []column, err error) {
+	err = m.s.attempt(ctx, "migrate: read the columns", reads, func() (err error) {
 		columns = nil
 		rows, err := m.s.db.QueryContext(ctx,
 			`SELECT name, type, "notnull", dflt_value IS NOT NULL, pk FROM pragma_table_info(?, ?)`, m.s.table.name, m.schema)
@@ -113,30 +110,12 @@ func (m sqliteMigration) checkColumns(ctx context.Context) error {
 		defer closeRows(rows, &err)
 		for rows.Next() {
 			var c column
-			if err := rows.Scan(&c.name, &c.kind, &c.required, &c.isDefault, &c.key); err != nil {
+			if err := rows.Scan(&c.name, &c.kind, &c.required, &c.hasDefault, &c.key); err != nil {
 				return err
 			}
 			columns = append(columns, c)
 		}
 		return rows.Err()
 	})
-	if err != nil {
-		return err
-	}
-	found := 0
-	for _, c := range columns {
-		kind, ours := sqliteColumns[c.name]
-		switch {
-		case ours && (!strings.EqualFold(c.kind, kind) || !c.required || (c.key == 1) != (c.name == "id") || c.key > 1):
-			return fmt.Errorf("sqlstore: migrate: table %s: %w: column %q is not as Migrate makes it", m.s.config.table, ErrTable, c.name)
-		case ours:
-			found++
-		case c.key > 0 || c.required && !c.isDefault:
-			return fmt.Errorf("sqlstore: migrate: table %s: %w: column %q is not ours and needs a value", m.s.config.table, ErrTable, c.name)
-		}
-	}
-	if found < len(sqliteColumns) {
-		return fmt.Errorf("sqlstore: migrate: table %s: %w: it has %d of the %d columns", m.s.config.table, ErrTable, found, len(sqliteColumns))
-	}
-	return nil
+	return columns, err
 }

@@ -11,9 +11,14 @@ import (
 	"github.com/typedsession/session/store"
 )
 
-// keysPerStatement is how many keys {keys} stands for. SQLite before 3.32 takes
-// 999 parameters.
+// keysPerStatement is how many keys {keys} stands for, and how many records a
+// sweep keeps others from writing at a time. SQLite before 3.32 takes 999
+// parameters.
 const keysPerStatement = 100
+
+// largeData is the size above which a kept statement is not used. MariaDB says of
+// one that was once given more than it takes, that this is so, forever.
+const largeData = 1 << 20
 
 // values are what parameters stand for.
 type values struct {
@@ -49,6 +54,7 @@ func compile(text string, d *dialect) statement {
 		st.kept = new(atomic.Pointer[sql.Stmt])
 	}
 	var b strings.Builder
+	placeholders := 0
 	for {
 		before, rest, found := strings.Cut(text, "{")
 		b.WriteString(before)
@@ -65,7 +71,8 @@ func compile(text string, d *dialect) statement {
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			b.WriteString(d.placeholder(len(st.params) + i + 1))
+			placeholders++
+			b.WriteString(d.placeholder(placeholders))
 		}
 		st.params = append(st.params, name)
 	}
@@ -88,6 +95,8 @@ func (st *statement) bind(v *values) []any {
 			args = append(args, v.expires)
 		case "owner":
 			args = append(args, v.owner)
+		case "owner bytes": // whatever the connection makes of text
+			args = append(args, []byte(v.owner))
 		case "data":
 			args = append(args, v.data)
 		case "after":
@@ -107,7 +116,8 @@ func (st *statement) bind(v *values) []any {
 	return args
 }
 
-// unsentError is the failure to prepare a statement, which then was not run.
+// unsentError says that a statement was not run: it could not be prepared, for
+// example.
 type unsentError struct{ error }
 
 func (e unsentError) Unwrap() error { return e.error }
@@ -133,7 +143,7 @@ func (st *statement) prepared(ctx context.Context, db *sql.DB) (*sql.Stmt, error
 func (st *statement) exec(ctx context.Context, db *sql.DB, v *values) (int64, error) {
 	var res sql.Result
 	var err error
-	if st.kept == nil {
+	if st.kept == nil || len(v.data) > largeData {
 		res, err = db.ExecContext(ctx, st.text, st.bind(v)...)
 	} else {
 		var stmt *sql.Stmt

@@ -59,10 +59,10 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 		problems = append(problems, errors.New("db is nil: open it with sql.Open"))
 	}
 	if s.dialect == nil {
-		problems = append(problems, fmt.Errorf("unknown dialect %v: want sqlstore.SQLite", d))
+		problems = append(problems, fmt.Errorf("unknown dialect %v: want sqlstore.SQLite, sqlstore.PostgreSQL or sqlstore.MySQL", d))
 	}
 	var err error
-	if s.table, err = parseTable(s.config.table); err != nil {
+	if s.table, err = parseTable(s.config.table, s.dialect); err != nil {
 		problems = append(problems, err)
 	}
 	if len(problems) > 0 {
@@ -82,8 +82,7 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 }
 
 func (s *Store) compile(text string) statement {
-	text = strings.NewReplacer("{live}", s.dialect.live, "{table}", s.table.quoted(s.dialect.quote, "")).Replace(text)
-	return compile(text, s.dialect)
+	return compile(strings.ReplaceAll(text, "{table}", s.table.quoted(s.dialect.quote, "")), s.dialect)
 }
 
 // Load implements [store.Store].

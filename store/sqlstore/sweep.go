@@ -3,47 +3,70 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/typedsession/session/store"
 )
 
-// sweepBatch bounds how long a sweep keeps others from writing.
-const sweepBatch = 200
+var errHeld = errors.New("others keep locks on what has expired")
 
 // DeleteExpired implements [store.Sweeper]. It looks only at records that are
 // due: those that have expired, and those whose life was lengthened since they
-// were last looked at, which it puts off. Others can write every 200 records. A
+// were last looked at, which it puts off. Others can write every 100 records. A
 // limit that is not positive removes nothing.
 func (s *Store) DeleteExpired(ctx context.Context, limit int) (int64, error) {
 	var total int64
+	begun, idle := time.Now(), 0
 	for {
-		batch := min(int64(limit)-total, sweepBatch)
-		if batch <= 0 {
+		v := values{limit: int(min(int64(limit)-total, keysPerStatement))}
+		if v.limit <= 0 {
 			return total, ctx.Err()
 		}
 		// Only this can say that none are left: others may sweep at the same time.
-		if found, err := s.anyDue(ctx); err != nil || !found {
+		var err error
+		if v.keys, err = s.keys(ctx, "sweep", &s.sql.due, &v); err != nil || len(v.keys) == 0 {
 			return total, err
 		}
-		v := values{limit: int(batch)}
 		removed, err := s.write(ctx, "sweep", &s.sql.sweep, &v, total)
 		total += removed
 		if err != nil {
 			return total, err
 		}
-		if removed == batch {
+		if removed == int64(v.limit) {
+			begun, idle = time.Now(), 0
 			continue
 		}
 		// The rest of the batch is alive, and in the way of what comes after it.
-		if _, err := s.write(ctx, "sweep", &s.sql.postpone, &v, total); err != nil {
+		postponed, err := s.write(ctx, "sweep", &s.sql.postpone, &v, total)
+		if err != nil {
 			return total, err
 		}
+		if removed+postponed > 0 {
+			begun, idle = time.Now(), 0
+			continue
+		}
+		// All are in the hands of others, who sweep too or write to them.
+		if time.Since(begun) > patience || !again(ctx, begun, idle) {
+			return total, failure(ctx, "sweep", unknown, errHeld)
+		}
+		idle++
 	}
 }
 
-func (s *Store) anyDue(ctx context.Context) (found bool, err error) {
-	begin := func() { found = false }
-	err = s.read(ctx, "sweep", &s.sql.due, new(values), begin, func(*sql.Rows) error {
-		found = true
+// keys runs a statement that returns keys.
+func (s *Store) keys(ctx context.Context, op string, st *statement, v *values) ([]store.Key, error) {
+	var keys []store.Key
+	begin := func() { keys = nil }
+	err := s.read(ctx, op, st, v, begin, func(rows *sql.Rows) error {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		var key store.Key
+		copy(key[:], id)
+		keys = append(keys, key)
 		return nil
 	})
-	return found, err
+	return keys, err
 }
