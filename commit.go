@@ -96,11 +96,13 @@ func (s *Session) startOver() error {
 	if err != nil {
 		return err
 	}
-	expiry := s.expiry
+	s.mu.Lock()
+	expiry, noted := s.expiry, s.loginMark
+	s.mu.Unlock()
 	s.becomeNew()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state, s.expiry, s.commitID = *st, expiry, newVersion()
+	s.state, s.expiry, s.loginMark, s.commitID = *st, expiry, noted, newVersion()
 	return nil
 }
 

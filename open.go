@@ -189,7 +189,7 @@ func (s *Session) becomeNew() {
 
 // resetRequest forgets what the request did. s.mu is held.
 func (s *Session) resetRequest() {
-	s.rotate, s.expiry, s.commitID, s.nextCred = rotateNone, Expiry{}, 0, nil
+	s.rotate, s.expiry, s.commitID, s.nextCred, s.loginMark = rotateNone, Expiry{}, 0, nil, nil
 	if s.loaded { // before, reads can only have failed
 		s.reads, s.bad = s.firstReads[:0], nil
 	}

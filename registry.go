@@ -18,14 +18,13 @@ import (
 type place struct {
 	file string
 	line int
-	d    *declaration
 }
 
 func (p *place) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
 
 var registry struct {
-	mu     sync.Mutex
-	places []*place
+	mu  sync.Mutex
+	all []*declaration
 }
 
 // initialised is set when the first session is opened: no package is being
@@ -44,25 +43,23 @@ func (d *declaration) register(skip int) {
 	for frame := caller; more; {
 		if frame, more = frames.Next(); strings.HasPrefix(frame.Function, "runtime.doInit") {
 			d.place = &place{file: caller.File, line: caller.Line}
-			d.place.enter(d)
+			registry.mu.Lock()
+			defer registry.mu.Unlock()
+			registry.all = append(registry.all, d)
 			return
 		}
 	}
 }
 
-// enter makes d the declaration of p.
-func (p *place) enter(d *declaration) {
+// succeed makes d, a copy of old, take its place in the registry, if old has ever
+// had one.
+func (d *declaration) succeed(old *declaration) {
+	if d.place == nil {
+		return
+	}
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
-	p.d = d
-	registry.places = append(registry.places, p)
-}
-
-// leave takes the declaration of p out of the registry.
-func (p *place) leave() {
-	registry.mu.Lock()
-	defer registry.mu.Unlock()
-	registry.places = slices.DeleteFunc(registry.places, func(q *place) bool { return q == p })
+	registry.all = append(slices.DeleteFunc(registry.all, func(e *declaration) bool { return e == old }), d)
 }
 
 // declared returns the declarations of a scope, in the order in which they were
@@ -71,9 +68,9 @@ func declared(s Scope) []*declaration {
 	registry.mu.Lock()
 	defer registry.mu.Unlock()
 	var all []*declaration
-	for _, p := range registry.places {
-		if p.d.scope == s {
-			all = append(all, p.d)
+	for _, d := range registry.all {
+		if d.scope == s {
+			all = append(all, d)
 		}
 	}
 	return all
@@ -116,8 +113,8 @@ func (c *valueCodec) checkDeclarations(s Scope, works bool) []error {
 		}
 	}
 	first := map[string]use{}
-	ruled := map[string]use{} // keys with a rule
 	fields := map[string]use{}
+	var ruled []use // keys with a rule
 	for _, d := range all {
 		for _, u := range d.uses() {
 			name := d.name
@@ -125,7 +122,7 @@ func (c *valueCodec) checkDeclarations(s Scope, works bool) []error {
 				name = u.field.name
 				fields[name] = u
 			} else if d.rule != "" {
-				ruled[name] = u
+				ruled = append(ruled, u)
 			}
 			if other, ok := first[name]; !ok {
 				first[name] = u
@@ -134,11 +131,9 @@ func (c *valueCodec) checkDeclarations(s Scope, works bool) []error {
 			}
 		}
 	}
-	for _, d := range all {
-		if u, ok := ruled[d.name]; ok && d.plan == nil {
-			if f, ok := fields[d.name]; ok {
-				report("key %q has a rule, WithRule(%q), and is %v: put the rule into the tag of the field (%v)", d.name, u.d.rule, &f, &u)
-			}
+	for _, u := range ruled {
+		if f, ok := fields[u.d.name]; ok {
+			report("key %q has a rule, WithRule(%q), and is %v: put the rule into the tag of the field (%v)", u.d.name, u.d.rule, &f, &u)
 		}
 	}
 	return problems

@@ -25,7 +25,7 @@ import (
 const (
 	markPeriod   = 24 * time.Hour
 	markSlack    = time.Hour
-	markLifetime = markPeriod + 2*markSlack
+	markLifetime = 2 * markPeriod // beyond the day and the slack around it
 )
 
 // mark is what Login has noted.
@@ -101,13 +101,10 @@ func (m *Manager) moveMark(ctx context.Context, key store.Key, r store.Record) (
 	return 0, ErrContention
 }
 
-// revoked ends a session that has just been stored with a login, if its owner has
+// checkMark ends a session that has just been stored with a login, if its owner has
 // been revoked since; and if that cannot be found out. It must be called between
 // enter and leave.
-func (s *Session) revoked(ctx context.Context, noted *mark) error {
-	if noted == nil {
-		return nil
-	}
+func (s *Session) checkMark(ctx context.Context, noted *mark) error {
 	version, err := s.m.markVersion(ctx, noted.key)
 	if err == nil && (version == noted.version || version == 0) {
 		return nil

@@ -110,6 +110,52 @@ func TestRevokeOwnerInTheRequestOfALogin(t *testing.T) {
 	require.ErrorIs(t, err, session.ErrDestroyed)
 }
 
+// TestRevokeOwnerAndALoginThatWasTakenBack: what Destroy ends, it ends with all
+// that was to be done.
+func TestRevokeOwnerAndALoginThatWasTakenBack(t *testing.T) {
+	t.Parallel()
+	s := newIndexed()
+	m := newManager(t, on(s))
+	vis := visited(t, m)
+	vis.request(func(ctx context.Context) {
+		loginIn(t, ctx, "ann")
+		require.NoError(t, session.FromContext(ctx).Destroy(ctx))
+		require.NoError(t, m.RevokeOwner(t.Context(), "ann"))
+		require.NoError(t, counter.Set(ctx, 2))
+		s.Calls()
+	})
+	require.Equal(t, []spy.Op{spy.Insert}, s.Calls(), "there is no login any more that had to be looked after")
+	require.Equal(t, 2, mustGet(t, vis))
+}
+
+func mustGet(t testing.TB, vis *visitor) (n int) {
+	t.Helper()
+	vis.request(func(ctx context.Context) {
+		var err error
+		n, err = counter.Get(ctx)
+		require.NoError(t, err)
+	})
+	return n
+}
+
+// TestRevokeOwnerAndALoginThatLost: it goes on in a session of its own, and is
+// caught there.
+func TestRevokeOwnerAndALoginThatLost(t *testing.T) {
+	t.Parallel()
+	m := newManager(t)
+	vis := visited(t, m)
+	rival := newVisitor(t, m)
+	rival.cookie = vis.cookie
+	ctx, sess := vis.open()
+	loginIn(t, ctx, "ann")
+	rival.request(func(ctx context.Context) { loginIn(t, ctx, "bob") })
+	require.NoError(t, m.RevokeOwner(t.Context(), "ann"))
+	_, err := vis.end(ctx, sess)
+	require.ErrorIs(t, err, session.ErrDestroyed)
+	require.Empty(t, idsOf(t, m, "ann"))
+	require.Len(t, idsOf(t, m, "bob"), 1)
+}
+
 func TestRevokeOwnerAfterSave(t *testing.T) {
 	t.Parallel()
 	m := newManager(t)

@@ -72,7 +72,7 @@ func (t *trial) below(typ reflect.Type) {
 		return
 	}
 	// What is known of the type beside its tags, as a whole.
-	for _, v := range samples(typ) {
+	for _, v := range []reflect.Value{reflect.Zero(typ), filled(typ)} {
 		if err := caught(func() error { return t.validator.Struct(v.Interface()) }); isUnusable(err) {
 			t.problems = append(t.problems, fmt.Errorf("%v: %w", typ, err))
 			return
@@ -91,7 +91,7 @@ func isUnusable(err error) bool {
 func (t *trial) field(in reflect.Type, sf reflect.StructField, tag, what string) {
 	fail := func(err error) { t.problems = append(t.problems, fmt.Errorf("%s: %w", what, err)) }
 	// As a whole, for what concerns the order of its parts.
-	if err := t.try(in, sf.Name, sf.Type, tag, samples(sf.Type)[:1]); err != nil {
+	if err := t.try(in, sf.Name, sf.Type, tag, reflect.Zero(sf.Type)); err != nil {
 		fail(err)
 		return
 	}
@@ -121,7 +121,7 @@ func (t *trial) field(in reflect.Type, sf reflect.StructField, tag, what string)
 				fail(err)
 				continue
 			}
-			if err := t.try(in, sf.Name, typ, rules[i], samples(typ)); err != nil {
+			if err := t.try(in, sf.Name, typ, rules[i], reflect.Zero(typ), filled(typ)); err != nil {
 				fail(fmt.Errorf("rule %q: %w", rules[i], err))
 			}
 		}
@@ -211,9 +211,9 @@ func element(t reflect.Type) (reflect.Type, bool) {
 	return nil, false
 }
 
-// try checks samples against a rule, in a struct with the exported fields of in
+// try checks values against a rule, in a struct with the exported fields of in
 // beside it, to which the rule may refer.
-func (t *trial) try(in reflect.Type, name string, typ reflect.Type, rule string, values []reflect.Value) error {
+func (t *trial) try(in reflect.Type, name string, typ reflect.Type, rule string, values ...reflect.Value) error {
 	if first, _ := utf8.DecodeRuneInString(name); !unicode.IsUpper(first) { // an embedded struct
 		name = "Embedded"
 	}
@@ -228,8 +228,7 @@ func (t *trial) try(in reflect.Type, name string, typ reflect.Type, rule string,
 		s := reflect.New(around).Elem()
 		s.Field(0).Set(v)
 		for i := 1; i < s.NumField(); i++ {
-			all := samples(fields[i].Type)
-			s.Field(i).Set(all[len(all)-1])
+			s.Field(i).Set(filled(fields[i].Type))
 		}
 		if err := caught(func() error { return t.validator.Struct(s.Interface()) }); isUnusable(err) {
 			return err
@@ -238,11 +237,11 @@ func (t *trial) try(in reflect.Type, name string, typ reflect.Type, rule string,
 	return nil
 }
 
-// samples returns the zero value of a type, and one that is not empty.
-func samples(t reflect.Type) []reflect.Value {
-	full := reflect.New(t).Elem()
-	fill(full, 4)
-	return []reflect.Value{reflect.Zero(t), full}
+// filled returns a value of a type that is not empty.
+func filled(t reflect.Type) reflect.Value {
+	v := reflect.New(t).Elem()
+	fill(v, 4)
+	return v
 }
 
 func fill(v reflect.Value, depth int) {

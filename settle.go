@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/typedsession/session/internal/record"
 	"github.com/typedsession/session/store"
@@ -16,7 +15,7 @@ import (
 type settlement struct {
 	insert [][]byte                    // by key, nil for none; nil for Take
 	check  func(values []stored) error // what is taken must pass it
-	names  []string
+	names  []string                    // sorted
 }
 
 func (t *settlement) inserts() bool { return t.insert != nil }
@@ -42,7 +41,7 @@ func (t *settlement) inserted() []stored {
 	return out
 }
 
-// names returns the keys that d is about.
+// names returns the keys that d is about, sorted.
 func (d *declaration) names() []string {
 	if d.plan == nil {
 		return []string{d.name}
@@ -157,7 +156,6 @@ func (s *Session) buildSettlement(t *settlement, env *record.View, cur *store.Re
 	if len(edits.Set) == 0 {
 		return outcome{rec: *cur, skip: true, values: values, applied: true}, nil
 	}
-	slices.SortFunc(edits.Set, func(a, b record.Edit) int { return strings.Compare(a.Name, b.Name) })
 	out, err := s.frame(env, cur, &edits, rotateNone, nil)
 	out.values, out.applied = values, true
 	return out, err

@@ -204,19 +204,19 @@ func (s *Session) flush(ctx context.Context) error {
 	if err != nil {
 		return s.failed(storeError("load", err))
 	}
-	if err := s.flushed(&out, &view); err != nil {
+	noted, err := s.flushed(&out, &view)
+	if err != nil || noted == nil {
 		return err
 	}
-	noted := s.loginMark
-	s.loginMark = nil
-	return s.revoked(ctx, noted)
+	return s.checkMark(ctx, noted)
 }
 
-// flushed takes over what flush has stored.
-func (s *Session) flushed(out *outcome, view *record.View) error {
+// flushed takes over what flush has stored, and returns what Login has noted.
+func (s *Session) flushed(out *outcome, view *record.View) (noted *mark, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := s.stored(out)
+	noted, s.loginMark = s.loginMark, nil
+	err = s.stored(out)
 	if out.replayed {
 		s.checkReads(view)
 	}
@@ -224,7 +224,7 @@ func (s *Session) flushed(out *outcome, view *record.View) error {
 	s.behind, s.rotate, s.expiry = false, rotateNone, Expiry{}
 	s.state.reset(view.Values, s.m.ownerOf(&s.rec, view.Owner), s.firstEntry[:0])
 	s.rev++
-	return err
+	return noted, err
 }
 
 // checkReads finds out which of the values that the request has seen are not

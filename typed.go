@@ -130,11 +130,7 @@ func (t Typed[T]) decl() *declaration {
 func (t Typed[T]) with(change func(d *declaration)) Typed[T] {
 	d := *t.decl()
 	change(&d)
-	if p := t.d.place; p != nil { // the copy takes the place of what it was made from
-		p.leave()
-		d.place = &place{file: p.file, line: p.line}
-		d.place.enter(&d)
-	}
+	d.succeed(t.d)
 	return Typed[T]{d: &d}
 }
 

@@ -172,6 +172,7 @@ func (p *failingPath) run(t *testing.T, custom bool) {
 	require.Equal(t, text, res.Body)
 	require.Empty(t, g.reports(), "told by the response, not reported again")
 	require.Equal(t, !custom, strings.Contains(g.logged.String(), "session not committed"), g.logged.String())
+	require.Equal(t, !custom, strings.Contains(g.logged.String(), "method=GET path=/"), g.logged.String())
 	require.LessOrEqual(t, strings.Count(g.logged.String(), "\n"), 1)
 	require.Zero(t, g.mem.Len())
 }

@@ -47,7 +47,8 @@ func WithOwner(owner string) Option { return func(c *config) { c.owner = owner }
 // scopes, limits, codecs and validators. Its Store is memory unless it names one.
 func WithConfig(cfg session.Config) Option { return func(c *config) { c.cfg = cfg } }
 
-// WithManager makes the session one of m, for programs that need their own.
+// WithManager makes the session one of m, for programs that need their own. Then
+// [WithConfig] is not looked at.
 func WithManager(m *session.Manager) Option { return func(c *config) { c.manager = m } }
 
 // WithParent makes the context a child of parent, which may carry what a router

@@ -105,3 +105,18 @@ func TestTwoPrograms(t *testing.T) {
 		t.Fatalf("%d visits were counted as %s", 2*each+2, body)
 	}
 }
+
+// TestManyVisitors: none of those who come at once is told that the database is
+// locked.
+func TestManyVisitors(t *testing.T) {
+	s := start(t, build(t))
+	var all sync.WaitGroup
+	for range 400 {
+		all.Go(func() {
+			if !newBrowser(t, s.url).visit() {
+				t.Error("a visit has failed")
+			}
+		})
+	}
+	all.Wait()
+}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/typedsession/session/internal/servers"
+	"github.com/typedsession/session/store/sqlstore"
 )
 
 // roleVariable makes the test binary play a role instead of running tests.
@@ -125,4 +127,13 @@ func ready(in *bufio.Reader, out io.Writer) error {
 	}
 	_, err := in.ReadString('\n')
 	return err
+}
+
+// storeOfRole opens the database of a role, until its process ends.
+func storeOfRole(dsn string) (*sqlstore.Store, error) {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.New(db, sqlstore.SQLite)
 }

@@ -3,7 +3,6 @@ package integration_test
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"fmt"
 	"io"
 	"strconv"
@@ -80,11 +79,7 @@ func floodData(n int) []byte { return []byte(strings.Repeat(strconv.Itoa(n)+" ",
 // floodRole writes until it is killed, and says after each step that it has
 // been done. The first steps after the last one may have been done before.
 func floodRole(ctx context.Context, args []string, _ *bufio.Reader, out io.Writer) error {
-	db, err := sql.Open("sqlite", args[0])
-	if err != nil {
-		return err
-	}
-	s, err := sqlstore.New(db, sqlstore.SQLite)
+	s, err := storeOfRole(args[0])
 	if err != nil {
 		return err
 	}

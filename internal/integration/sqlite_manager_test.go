@@ -3,7 +3,6 @@ package integration_test
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/typedsession/session"
-	"github.com/typedsession/session/store/sqlstore"
 )
 
 var counter = session.Key[int]("counter")
@@ -65,11 +63,7 @@ func visit(ctx context.Context, m *session.Manager, credential string, f func(ct
 }
 
 func incrementRole(ctx context.Context, args []string, in *bufio.Reader, out io.Writer) error {
-	db, err := sql.Open("sqlite", args[0])
-	if err != nil {
-		return err
-	}
-	st, err := sqlstore.New(db, sqlstore.SQLite)
+	st, err := storeOfRole(args[0])
 	if err != nil {
 		return err
 	}

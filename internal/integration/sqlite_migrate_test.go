@@ -102,11 +102,7 @@ func TestMigrateFromProcesses(t *testing.T) {
 
 // migrateRole migrates and writes at once.
 func migrateRole(ctx context.Context, args []string, in *bufio.Reader, out io.Writer) error {
-	db, err := sql.Open("sqlite", args[0])
-	if err != nil {
-		return err
-	}
-	s, err := sqlstore.New(db, sqlstore.SQLite)
+	s, err := storeOfRole(args[0])
 	if err != nil {
 		return err
 	}

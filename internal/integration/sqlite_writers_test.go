@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -142,11 +141,7 @@ func TestWritersInProcesses(t *testing.T) {
 }
 
 func writeRole(ctx context.Context, args []string, in *bufio.Reader, out io.Writer) error {
-	db, err := sql.Open("sqlite", args[0])
-	if err != nil {
-		return err
-	}
-	s, err := sqlstore.New(db, sqlstore.SQLite)
+	s, err := storeOfRole(args[0])
 	if err != nil {
 		return err
 	}

@@ -98,22 +98,18 @@ func (s *Store) columnsInMySQL(ctx context.Context) (columns []column, err error
 
 // showInMySQL calls f for each row of a SHOW statement, whose columns depend on
 // the version. Their names are in lower case, and NULL is left out.
-func (s *Store) showInMySQL(ctx context.Context, text string, f func(row map[string]string)) (err error) {
+func (s *Store) showInMySQL(ctx context.Context, text string, f func(row map[string]string)) error {
 	rows, err := s.db.QueryContext(ctx, s.expand(text))
-	if err != nil {
-		return err
-	}
-	defer closeRows(rows, &err)
-	names, err := rows.Columns()
-	if err != nil {
-		return err
-	}
-	fields := make([]sql.NullString, len(names))
-	into := make([]any, len(names))
-	for i := range fields {
-		into[i] = &fields[i]
-	}
-	for rows.Next() {
+	return eachRow(rows, err, func(rows *sql.Rows) error {
+		names, err := rows.Columns()
+		if err != nil {
+			return err
+		}
+		fields := make([]sql.NullString, len(names))
+		into := make([]any, len(names))
+		for i := range fields {
+			into[i] = &fields[i]
+		}
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
@@ -124,6 +120,6 @@ func (s *Store) showInMySQL(ctx context.Context, text string, f func(row map[str
 			}
 		}
 		f(row)
-	}
-	return rows.Err()
+		return nil
+	})
 }

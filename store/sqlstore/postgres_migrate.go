@@ -104,16 +104,7 @@ func (s *Store) missingInPostgres(ctx context.Context, q postgresQuerier) ([]str
 }
 
 // queryEach calls scan for each row of a query.
-func queryEach(ctx context.Context, q postgresQuerier, scan func(rows *sql.Rows) error, query string, args ...any) (err error) {
+func queryEach(ctx context.Context, q postgresQuerier, scan func(rows *sql.Rows) error, query string, args ...any) error {
 	rows, err := q.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer closeRows(rows, &err)
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return eachRow(rows, err, scan)
 }

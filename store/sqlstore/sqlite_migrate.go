@@ -100,22 +100,16 @@ func (m sqliteMigration) switchToWAL(ctx context.Context) error {
 
 // columns lists those of the table.
 func (m sqliteMigration) columns(ctx context.Context) (columns []column, err error) {
-	err = m.s.attempt(ctx, "migrate: read the columns", reads, func() (err error) {
+	err = m.s.attempt(ctx, "migrate: read the columns", reads, func() error {
 		columns = nil
 		rows, err := m.s.db.QueryContext(ctx,
 			`SELECT name, type, "notnull", dflt_value IS NOT NULL, pk FROM pragma_table_info(?, ?)`, m.s.table.name, m.schema)
-		if err != nil {
-			return err
-		}
-		defer closeRows(rows, &err)
-		for rows.Next() {
+		return eachRow(rows, err, func(rows *sql.Rows) error {
 			var c column
-			if err := rows.Scan(&c.name, &c.kind, &c.required, &c.hasDefault, &c.key); err != nil {
-				return err
-			}
+			err := rows.Scan(&c.name, &c.kind, &c.required, &c.hasDefault, &c.key)
 			columns = append(columns, c)
-		}
-		return rows.Err()
+			return err
+		})
 	})
 	return columns, err
 }

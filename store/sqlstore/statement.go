@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -159,8 +160,9 @@ func (st *statement) exec(ctx context.Context, db *sql.DB, v *values) (int64, er
 }
 
 // query runs the statement and calls scan for each row.
-func (st *statement) query(ctx context.Context, db *sql.DB, v *values, scan func(rows *sql.Rows) error) (err error) {
+func (st *statement) query(ctx context.Context, db *sql.DB, v *values, scan func(rows *sql.Rows) error) error {
 	var rows *sql.Rows
+	var err error
 	if st.kept == nil {
 		rows, err = db.QueryContext(ctx, st.text, st.bind(v)...)
 	} else {
@@ -170,21 +172,16 @@ func (st *statement) query(ctx context.Context, db *sql.DB, v *values, scan func
 		}
 		rows, err = stmt.QueryContext(ctx, st.bind(v)...)
 	}
+	return eachRow(rows, err, scan)
+}
+
+// eachRow calls scan for each row of a query, which may have failed, and ends it.
+func eachRow(rows *sql.Rows, err error, scan func(rows *sql.Rows) error) error {
 	if err != nil {
 		return err
 	}
-	defer closeRows(rows, &err)
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
+	for err == nil && rows.Next() {
+		err = scan(rows)
 	}
-	return rows.Err()
-}
-
-// closeRows ends a query, and keeps what it has failed with.
-func closeRows(rows *sql.Rows, err *error) {
-	if closeErr := rows.Close(); *err == nil {
-		*err = closeErr
-	}
+	return cmp.Or(err, rows.Err(), rows.Close())
 }
