@@ -92,6 +92,7 @@ func TestReadOnlyFile(t *testing.T) {
 		s := migrated(t, openSQLite(t, dsn(path, recommended)))
 		prepare(t, s)
 		readOnly := newStore(t, openSQLite(t, dsn(path, options)))
+		requireRefused(t, readOnly.Migrate(t.Context()))
 		for _, w := range writes() {
 			t.Run(name+" "+w.name, func(t *testing.T) {
 				requireRefused(t, w.do(t.Context(), readOnly))

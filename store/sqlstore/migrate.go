@@ -24,8 +24,8 @@ var ErrMemoryPool = errors.New("each connection has a database in memory of its 
 // Call it at every start, on as many nodes as there are, at the same time too: it
 // changes nothing the second time, and one that fails halfway is completed by the
 // next. With PostgreSQL and MySQL the rights to create are needed only where
-// something is missing. The error wraps [ErrTable] or [ErrMemoryPool], or what the
-// driver said.
+// something is missing; a file of SQLite has to be writable. The error wraps
+// [ErrTable] or [ErrMemoryPool], or what the driver said.
 func (s *Store) Migrate(ctx context.Context) error {
 	return s.dialect.migrate(ctx, s)
 }

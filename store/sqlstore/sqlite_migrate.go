@@ -49,7 +49,12 @@ func migrateSQLite(ctx context.Context, s *Store) error {
 	if err := m.exec(ctx, "create an index", `CREATE INDEX IF NOT EXISTS {due index} ON {name} (due)`); err != nil {
 		return err
 	}
-	return m.exec(ctx, "create an index", `CREATE INDEX IF NOT EXISTS {owner index} ON {name} (owner, id) WHERE owner <> ''`)
+	if err := m.exec(ctx, "create an index", `CREATE INDEX IF NOT EXISTS {owner index} ON {name} (owner, id) WHERE owner <> ''`); err != nil {
+		return err
+	}
+	// Nothing above writes where all is there: a file that cannot be written is
+	// found out now, and not by the first visitor.
+	return m.exec(ctx, "try to write", `DELETE FROM {table} WHERE 0`)
 }
 
 type sqliteMigration struct {
