@@ -77,8 +77,11 @@ func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits
 		if r == rotateLogin {
 			meta.Epoch++
 			if meta.Prev.Mode == record.ModeAlias {
-				meta.Prev.Mode, meta.Prev.Values = record.ModeFrozen, env.Values
-				meta.Prev.Owner, meta.Prev.LoggedIn = env.Owner, env.LoggedIn
+				meta.Prev.Mode = record.ModeFrozen
+				// What was another owner's is not kept: RevokeOwner would not find it.
+				if st == nil || !st.login || len(env.Owner) == 0 || string(env.Owner) == st.owner {
+					meta.Prev.Values, meta.Prev.Owner, meta.Prev.LoggedIn = env.Values, env.Owner, env.LoggedIn
+				}
 			}
 		}
 		meta.Secret, meta.Rotated = out.cred.secretHash(), now

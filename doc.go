@@ -68,7 +68,8 @@
 //  3. Rotation is atomic and keeps the data; requests under way with the previous
 //     credential neither fork the session nor are answered as logged out within a
 //     short grace window. After a change of privileges the previous credential
-//     reads only what it could read before, and writes nothing.
+//     reads only what it could read before, and writes nothing; it reads nothing
+//     when the session has become another owner's.
 //  4. A client never chooses an id; unknown, malformed, expired or duplicated
 //     cookies create nothing.
 //  5. A visitor who never touches the session costs no store call, no cookie, no

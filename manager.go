@@ -79,7 +79,9 @@ type Config struct {
 	// MaxBytes, MaxKeys and MaxDepth bound what a session may hold, when it is
 	// written and when it is read: bytes of all names and values, number of
 	// keys, and levels of nesting in one value. The defaults are DefaultMaxBytes,
-	// DefaultMaxKeys and DefaultMaxDepth.
+	// DefaultMaxKeys and DefaultMaxDepth. For as long as Grace after a Login or
+	// Elevate a record holds what the old credential may read as well: a store has
+	// to take twice MaxBytes.
 	MaxBytes int
 	MaxKeys  int
 	MaxDepth int

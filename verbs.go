@@ -107,7 +107,8 @@ func (s *Session) change(ctx context.Context, f func() error) error {
 // nothing; requests begun before it are refused with [ErrSuperseded].
 //
 // Values stay, unless the session belonged to another owner: then they are
-// removed first, those that this request set before Login included. Of two
+// removed first, those that this request set before Login included, and the old
+// credential reads nothing of them. Of two
 // concurrent logins in one session both succeed, the later one in a new session
 // with only its own values.
 //

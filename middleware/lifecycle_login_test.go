@@ -81,7 +81,7 @@ func TestLoginDropped(t *testing.T) {
 // After a change of privileges the old secret reads for a while what it could
 // read before, and that is all.
 func TestPromise3_OldSecretIsFrozen(t *testing.T) {
-	for name, privilege := range map[string]visitStep{"login": login("eve"), "same owner": login("ada"), "elevate": elevate} {
+	for name, privilege := range map[string]visitStep{"login": login("ada"), "elevate": elevate} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, site *visitSite, sp *spy.Store) {
 				v := site.known(login("ada"), setTo(vCount, 1))
@@ -122,6 +122,31 @@ func TestPromise3_OldSecretIsFrozen(t *testing.T) {
 			})
 		})
 	}
+}
+
+// When a session becomes another owner's, the old secret reads nothing of the one
+// before, nor does the store keep it: RevokeOwner could not take it away.
+func TestPromise3_AnotherOwnerLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, site *visitSite, sp *spy.Store) {
+		v := site.known(login("ada"), setTo(vName, "confidential"))
+		old := v.tab()
+		var data []byte
+		sp.Hook(func(_ context.Context, c *spy.Call) {
+			if c.Next(); c.Op == spy.Swap {
+				data = c.Arg.Data
+			}
+		})
+		v.do(login("eve"), setTo(vCount, 2)).requirePage(t)
+		require.NotContains(t, string(data), "confidential")
+		require.NotContains(t, string(data), "ada")
+		require.Empty(t, keysOf(old))
+		require.Empty(t, old.info().Owner)
+		require.True(t, old.info().LoggedIn.IsZero())
+		a := old.do(setTo(vCount, 3))
+		require.ErrorIs(t, a.err, session.ErrSuperseded, "it is no new visitor either")
+		require.Zero(t, a.cookies)
+		requireStored(v, vCount, 2)
+	})
 }
 
 // What was begun before a login is refused, and its functions do not run again.
