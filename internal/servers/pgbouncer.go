@@ -34,7 +34,7 @@ listen_addr = 127.0.0.1
 listen_port = %d
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = %s
 max_client_conn = 500
 default_pool_size = 20
 server_login_retry = 1
@@ -43,7 +43,7 @@ ignore_startup_parameters = extra_float_digits
 
 func (e pgbouncer) command(s *Server) []string {
 	settings := s.path("pgbouncer.ini")
-	text := fmt.Sprintf(pgbouncerSettings, s.behind, s.port)
+	text := fmt.Sprintf(pgbouncerSettings, s.behind, s.port, s.pooling)
 	// No secret is in it, and another user has to read it. If it cannot be written
 	// the program says so.
 	_ = os.WriteFile(settings, []byte(text), 0o644) //nolint:gosec // G306: see above

@@ -40,6 +40,9 @@ type Option func(*Server)
 // MariaDB may lose changes then, and Redis keeps nothing.
 func Durable() Option { return func(s *Server) { s.durable = true } }
 
+// Pooling is the pool_mode of PgBouncer: session, transaction or statement.
+func Pooling(mode string) Option { return func(s *Server) { s.pooling = mode } }
+
 // Server is a database server. It is safe for concurrent use.
 type Server struct {
 	kind    Kind
@@ -50,6 +53,7 @@ type Server struct {
 	host    *host
 	dir     string
 	behind  int // port of the server that this one is in front of
+	pooling string
 
 	mu      sync.Mutex
 	port    int // stays the same once the server has run

@@ -103,10 +103,11 @@ func StartRedis(t testing.TB, opts ...Option) *Server {
 	return private(t, KindRedis, opts...)
 }
 
-// StartPgBouncer starts a pooler for this test only, in transaction mode and with
-// 20 connections for each database, in front of a server that PostgreSQL or
-// StartPostgreSQL has started. The test is skipped if pg is from the environment.
-func StartPgBouncer(t testing.TB, pg *Server) *Server {
+// StartPgBouncer starts a pooler for this test only, with 20 connections for each
+// database, in front of a server that PostgreSQL or StartPostgreSQL has started.
+// The default is Pooling("transaction"). The test is skipped if pg is from the
+// environment.
+func StartPgBouncer(t testing.TB, pg *Server, opts ...Option) *Server {
 	t.Helper()
 	if pg.kind != KindPostgreSQL {
 		t.Fatalf("servers: PgBouncer in front of %s", pg.kind)
@@ -114,7 +115,8 @@ func StartPgBouncer(t testing.TB, pg *Server) *Server {
 	if !pg.Own() {
 		t.Skip("the PostgreSQL server is not one that was started here")
 	}
-	return private(t, KindPgBouncer, func(s *Server) { s.behind = pg.port })
+	first := func(s *Server) { s.behind, s.pooling = pg.port, "transaction" }
+	return private(t, KindPgBouncer, append([]Option{first}, opts...)...)
 }
 
 func shared(t testing.TB, kind Kind) *Server {
