@@ -84,7 +84,9 @@
 //
 //	postgres://web@pool.example/shop?default_query_exec_mode=exec
 //
-// and lib/pq likewise with binary_parameters=yes. Do not point a store at a
+// simple_protocol and cache_describe do as well. Never use describe_exec there: it
+// may run the statement of another connection. lib/pq is told with
+// binary_parameters=yes. Do not point a store at a
 // replica: what it shows may have been deleted.
 //
 // synchronous_commit=off loses the last writes when the server crashes, a logout

@@ -9,7 +9,7 @@ import (
 
 // ErrTable is wrapped by the error of Migrate when the database has a table of
 // this name that is none of ours.
-var ErrTable = errors.New("has other columns than a table of sessions")
+var ErrTable = errors.New("is no table of sessions")
 
 // ErrMemoryPool is wrapped by the error of Migrate for an SQLite database in
 // memory whose pool may open several connections: each would have a database of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -55,6 +56,9 @@ func migrateMySQL(ctx context.Context, s *Store) error {
 		if err := s.checkColumns(columns, mysqlColumns); err != nil {
 			return err
 		}
+		if err := s.checkEngineInMySQL(ctx); err != nil {
+			return err
+		}
 		indexes := make(map[string]bool)
 		err = s.showInMySQL(ctx, "SHOW INDEX FROM {table}", func(row map[string]string) { indexes[row["key_name"]] = true })
 		if err != nil {
@@ -70,6 +74,22 @@ func migrateMySQL(ctx context.Context, s *Store) error {
 		}
 		return nil
 	})
+}
+
+// checkEngineInMySQL refuses a table that loses or tears writes when the server
+// crashes, as those of MyISAM and MEMORY do.
+func (s *Store) checkEngineInMySQL(ctx context.Context) error {
+	var engine, transactions sql.NullString
+	err := s.db.QueryRowContext(ctx, `SELECT e.engine, e.transactions FROM information_schema.tables t
+		JOIN information_schema.engines e ON e.engine = t.engine
+		WHERE t.table_schema = COALESCE(NULLIF(?, ''), DATABASE()) AND t.table_name = ?`, s.table.schema, s.table.name).Scan(&engine, &transactions)
+	switch {
+	case errors.Is(err, sql.ErrNoRows): // as the server folds names, it may be called otherwise
+		return nil
+	case err == nil && transactions.String != "YES":
+		return fmt.Errorf("table %s: %w: its engine is %s, which has no transactions: want InnoDB", s.config.table, ErrTable, engine.String)
+	}
+	return err
 }
 
 func (s *Store) defineInMySQL(ctx context.Context, text string, exists uint64) error {

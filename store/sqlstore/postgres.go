@@ -19,7 +19,10 @@ var postgres = dialect{
 			SELECT id FROM {table} WHERE id = {key} AND version = {old} FOR NO KEY UPDATE)`,
 		touch: `UPDATE {table} SET expires = {expires} WHERE expires > ` + postgresNow + ` AND id = (
 			SELECT id FROM {table} WHERE id = {key} AND version = {old} AND expires < {expires} FOR NO KEY UPDATE)`,
-		remove: `DELETE FROM {table} WHERE id = {key}`,
+		// The key twice, so that no reading statement takes as many parameters: a
+		// driver in the mode describe_exec, behind a pooler, may run the statement of
+		// another connection in place of its own.
+		remove: `DELETE FROM {table} WHERE id = {key} AND id = {key}`,
 
 		// Without owner <> '' the index would not do.
 		list: `SELECT id, version, expires, owner, data FROM {table}
