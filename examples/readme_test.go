@@ -70,13 +70,16 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := filepath.Glob("../docs/*/*.md")
-	if err != nil {
-		t.Fatal(err)
+	for _, pattern := range []string{"../docs/*.md", "../docs/*/*.md"} {
+		more, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, more...)
 	}
 	code, link := regexp.MustCompile("(?s)```.*?```|`[^`\n]+`"), regexp.MustCompile(`\]\(([^)]+)\)`)
 	followed := 0
-	for _, document := range append(documents, more...) {
+	for _, document := range documents {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
