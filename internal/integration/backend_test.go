@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"database/sql"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,6 +26,14 @@ type backend struct {
 type site struct {
 	// node returns the store of another node, with connections of its own.
 	node func(t testing.TB) store.Store
+	// connections counts them. It is nil where nobody does.
+	connections func(t testing.TB) connections
+}
+
+// connections are those between nodes and a server.
+type connections struct {
+	open, inUse, most int // as the nodes see it
+	served            int // as the server sees it
 }
 
 var backends = []backend{
@@ -75,11 +84,32 @@ func sqlBackend(srv server) backend {
 				sqlstore.PostgreSQL: servers.StartPostgreSQL, sqlstore.MySQL: servers.StartMariaDB,
 			}[srv.dialect]
 			s := start(t, servers.Durable())
-			require.NoError(t, srv.newStore(t, srv.open(t, s.DSN()), sqlstore.DefaultTable).Migrate(t.Context()))
-			return &site{node: func(t testing.TB) store.Store {
+			var pools []*sql.DB
+			open := func(t testing.TB) *sqlstore.Store {
 				t.Helper()
-				return srv.newStore(t, srv.open(t, s.DSN()), sqlstore.DefaultTable)
-			}}, s
+				pools = append(pools, srv.open(t, s.DSN()))
+				return srv.newStore(t, pools[len(pools)-1], sqlstore.DefaultTable)
+			}
+			require.NoError(t, open(t).Migrate(t.Context()))
+			return &site{
+				node:        func(t testing.TB) store.Store { t.Helper(); return open(t) },
+				connections: func(t testing.TB) connections { t.Helper(); return srv.connections(t, pools) },
+			}, s
 		},
 	}
+}
+
+// connections asks the pools, and the server through the first of them.
+func (srv server) connections(t testing.TB, pools []*sql.DB) (c connections) {
+	t.Helper()
+	query := map[sqlstore.Dialect]string{
+		sqlstore.PostgreSQL: "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'",
+		sqlstore.MySQL:      "SELECT count(*) FROM information_schema.processlist WHERE user = 'root'",
+	}[srv.dialect]
+	require.NoError(t, pools[0].QueryRowContext(t.Context(), query).Scan(&c.served))
+	for _, db := range pools {
+		s := db.Stats()
+		c.open, c.inUse, c.most = c.open+s.OpenConnections, c.inUse+s.InUse, c.most+s.MaxOpenConnections
+	}
+	return c
 }

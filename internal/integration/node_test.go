@@ -34,8 +34,9 @@ type page func(ctx context.Context) (string, error)
 
 // visitPage is a request under way.
 type visitPage struct {
-	page   page
-	failed error // what the error handler was given
+	page     page
+	failed   error   // what the error handler was given
+	reported []error // what could not be answered any more
 }
 
 const pageHeader = "X-Page"
@@ -51,7 +52,7 @@ func newNode(t testing.TB, st store.Store, change ...func(*session.Config)) *nod
 	var err error
 	n.manager, err = session.NewManager(cfg)
 	require.NoError(t, err)
-	mw, err := middleware.New(n.manager, middleware.Config{Insecure: true, ErrorHandler: n.fail})
+	mw, err := middleware.New(n.manager, middleware.Config{Insecure: true, ErrorHandler: n.fail, Report: n.report})
 	require.NoError(t, err)
 	server := httptest.NewServer(mw.Handler(http.HandlerFunc(n.serve)))
 	t.Cleanup(server.Close)
@@ -89,6 +90,13 @@ func (n *node) serve(w http.ResponseWriter, r *http.Request) {
 func (n *node) fail(w http.ResponseWriter, r *http.Request, err error) {
 	n.visit(r).failed = err
 	http.Error(w, err.Error(), middleware.Status(err))
+}
+
+// report keeps the log free of what the answers say: a test may bring about many
+// errors.
+func (n *node) report(r *http.Request, err error) {
+	v := n.visit(r)
+	v.reported = append(v.reported, err)
 }
 
 // browser keeps cookies, for all nodes alike: a port is no part of a cookie's

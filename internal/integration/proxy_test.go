@@ -1,0 +1,142 @@
+package integration_test
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// wire is a proxy between a store and its server. It counts round trips, of which
+// one begins where the client speaks after the server has, and knows no protocol.
+type wire struct {
+	net.Listener
+	to    string
+	trips atomic.Int64
+
+	pumps sync.WaitGroup
+	mu    sync.Mutex
+	ends  []net.Conn // nil once the wire is closed
+}
+
+// newWire returns a wire to an address, until the test ends.
+func newWire(t testing.TB, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	w := &wire{Listener: l, to: to, ends: []net.Conn{}}
+	w.pumps.Go(w.accept)
+	t.Cleanup(w.cut)
+	return w
+}
+
+// took returns how many round trips began since it was asked last.
+func (w *wire) took() int { return int(w.trips.Swap(0)) }
+
+func (w *wire) accept() {
+	for {
+		client, err := w.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", w.to)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		if !w.hold(client, server) {
+			return
+		}
+		var asked atomic.Bool // the client has spoken last
+		w.pumps.Go(func() {
+			pump(client, server, func() {
+				if !asked.Swap(true) {
+					w.trips.Add(1)
+				}
+			})
+		})
+		w.pumps.Go(func() { pump(server, client, func() { asked.Store(false) }) })
+	}
+}
+
+// hold keeps connections until the wire is cut.
+func (w *wire) hold(ends ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ends == nil {
+		for _, c := range ends {
+			_ = c.Close()
+		}
+		return false
+	}
+	w.ends = append(w.ends, ends...)
+	return true
+}
+
+func (w *wire) cut() {
+	_ = w.Close()
+	w.mu.Lock()
+	ends := w.ends
+	w.ends = nil
+	w.mu.Unlock()
+	for _, c := range ends {
+		_ = c.Close()
+	}
+	w.pumps.Wait()
+}
+
+// pump passes on what one side says, and notes it before the other can answer.
+func pump(from, to net.Conn, note func()) {
+	defer func() { _ = to.Close() }()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			note()
+			if _, err := to.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// A question and its answer are one round trip, however many packets they take.
+func TestWireCountsRoundTrips(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	w := newWire(t, l.Addr().String())
+	client, err := net.Dial("tcp", w.Addr().String())
+	require.NoError(t, err)
+	server, err := l.Accept()
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	defer func() { require.NoError(t, client.Close()); require.NoError(t, server.Close()) }()
+	tell := func(from, to net.Conn, text string) {
+		_, err := io.WriteString(from, text)
+		require.NoError(t, err)
+		got := make([]byte, len(text))
+		_, err = io.ReadFull(to, got)
+		require.NoError(t, err)
+		require.Equal(t, text, string(got))
+	}
+	tell(server, client, "greeting")
+	require.Zero(t, w.took())
+	tell(client, server, "question")
+	tell(client, server, "more of it")
+	tell(server, client, "answer")
+	tell(server, client, "more of it")
+	require.Equal(t, 1, w.took())
+	for range 3 {
+		tell(client, server, "question")
+		tell(server, client, "answer")
+	}
+	require.Equal(t, 3, w.took())
+	require.Zero(t, w.took())
+}
