@@ -14,7 +14,8 @@ import (
 // outside are the modules that go.work leaves out, by folder, each with its
 // reason. They are checked on their own like every other module.
 var outside = map[string]string{
-	"internal/benchmarks": "peers and what they depend on must not weigh on the workspace",
+	"internal/benchmarks":   "peers and what they depend on must not weigh on the workspace",
+	"internal/mongostandin": "FerretDB works with the versions that it names, and not with newer ones of the workspace",
 }
 
 // workspace returns the folders of the modules of go.work.

@@ -19,15 +19,25 @@ var errNoClient = errors.New("no client program")
 // machine. Redis has no such thing: there the DSN is the server's. So it is for a
 // server from the environment where a database cannot be created, which the log
 // of the test says; tests keep apart by the names of their tables as well, then.
+// A database of MongoDB comes to be when something is stored in it, and who stores
+// it there drops it.
 //
 // It may be called from several goroutines.
 func (s *Server) Database(t testing.TB) string {
 	t.Helper()
-	d := productOf(s.kind).database
+	p := productOf(s.kind)
+	d := p.database
+	name := "session_test_" + strings.ToLower(rand.Text()[:16])
+	if p.within != nil {
+		dsn, err := p.within(s.DSN(), name)
+		if err != nil {
+			t.Fatalf("servers: a database of %s: %v", s.kind, err)
+		}
+		return dsn
+	}
 	if d == nil {
 		return s.DSN()
 	}
-	name := "session_test_" + strings.ToLower(rand.Text()[:16])
 	dsn, err := d.within(s.DSN(), name)
 	if err == nil {
 		err = s.query(d, "CREATE DATABASE "+name)

@@ -1,5 +1,6 @@
 // Package servers gives tests real database servers: PostgreSQL, MariaDB and
-// Redis on loopback ports, with their data in temporary directories.
+// Redis on loopback ports, with their data in temporary directories. For MongoDB,
+// which Debian does not have, it builds a stand-in.
 //
 //	func TestMain(m *testing.M) { servers.Main(m) }
 //
@@ -14,8 +15,9 @@
 //
 // The environment decides:
 //
-//   - SESSION_TEST_POSTGRES_DSN, SESSION_TEST_MYSQL_DSN and
-//     SESSION_TEST_REDIS_ADDR name servers to use instead of starting some.
+//   - SESSION_TEST_POSTGRES_DSN, SESSION_TEST_MYSQL_DSN, SESSION_TEST_REDIS_ADDR,
+//     SESSION_TEST_REDIS_CLUSTER_ADDRS and SESSION_TEST_MONGO_URI name servers to
+//     use instead of starting some.
 //   - SESSION_TEST_INSTALL=1 installs what is missing, as root on Debian and its
 //     derivatives. A server that still cannot be had is then a failure, not a skip.
 //

@@ -72,6 +72,13 @@ func (h *host) obtain(p product) (engine, error) {
 	if !supported {
 		return nil, &missingError{product: p, cause: errors.New("servers are started on Linux and macOS only")}
 	}
+	if p.build != nil {
+		e, err := p.build()
+		if err != nil {
+			return nil, &missingError{product: p, cause: err}
+		}
+		return e, nil
+	}
 	if e, ok := p.locate(h.finder()); ok {
 		return e, nil
 	}
@@ -177,25 +184,13 @@ func (i installer) install(ctx context.Context, missing func() []product) (err e
 // exclusive waits until no other process of this machine installs for tests. The
 // lock is on a folder, so that no file is left.
 func (i installer) exclusive(ctx context.Context) (unlock func(), err error) {
-	f, err := os.Open(i.lock)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, installWait)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := tryLock(f)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("another process installs: %w, %w", ctx.Err(), err), f.Close())
-		}
+	unlock, err = lockFolder(ctx, i.lock)
+	if err != nil {
+		return nil, fmt.Errorf("no other process may install: %w", err)
 	}
+	return unlock, nil
 }
 
 // addedBy returns a function that says which services are new since this call:

@@ -24,6 +24,9 @@ type product struct {
 	services []string // of these packages, which must not start at boot
 	locate   func(places) (engine, bool)
 	database databases // nil if it has none to create
+
+	build  func() (engine, error)                 // nil unless it is built, not installed
+	within func(dsn, name string) (string, error) // nil unless naming a database creates it
 }
 
 // databases creates and drops databases with the client program of a kind.
@@ -59,7 +62,7 @@ func products() []product {
 }
 
 func productOf(kind Kind) product {
-	for _, p := range products() {
+	for _, p := range append(products(), mongoProduct()) {
 		if p.kind == kind {
 			return p
 		}

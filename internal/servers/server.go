@@ -67,6 +67,7 @@ type Server struct {
 //	PostgreSQL, PgBouncer  postgres://postgres@127.0.0.1:PORT/postgres?sslmode=disable
 //	MariaDB                root@tcp(127.0.0.1:PORT)/test?parseTime=true&loc=UTC
 //	Redis                  127.0.0.1:PORT
+//	MongoDB                mongodb://127.0.0.1:PORT/
 //
 // A server from the environment has the DSN given there.
 func (s *Server) DSN() string {
