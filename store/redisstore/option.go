@@ -1,0 +1,99 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// DefaultPrefix begins the names of all keys unless WithPrefix says otherwise.
+const DefaultPrefix = "session:"
+
+// Option changes what New makes.
+type Option func(*config)
+
+type config struct {
+	prefix string
+	wait   wait
+}
+
+// WithPrefix begins the names of all keys of the store in Redis, with any bytes.
+// The default is DefaultPrefix. Stores that share a database and are to be apart
+// need different ones, of which none begins with another.
+func WithPrefix(prefix string) Option {
+	return func(c *config) { c.prefix = prefix }
+}
+
+// WithWait makes Delete and DeleteOwner wait until so many replicas have the
+// deletion, so that a failover to one of them does not bring a session back; a
+// failover to another one still can. They wait for timeout at most, which must be
+// at least a millisecond and shorter than the ReadTimeout of the client; then
+// the error is a [*ReplicasError]. No other method waits. The default is not to wait.
+//
+// The client must be a [redis.Client] or a [redis.ClusterClient]: the command
+// WAIT has to go where the deletion went, on the same connection.
+func WithWait(replicas int, timeout time.Duration) Option {
+	return func(c *config) { c.wait = wait{wanted: true, replicas: replicas, timeout: timeout} }
+}
+
+// wait is what WithWait says.
+type wait struct {
+	wanted   bool
+	replicas int
+	timeout  time.Duration
+}
+
+func (c *config) waits() bool { return c.wait.wanted }
+
+// problems returns why the store cannot be used.
+func (c *config) problems(client redis.UniversalClient) []error {
+	var found []error
+	problem := func(format string, args ...any) { found = append(found, fmt.Errorf(format, args...)) }
+	var readTimeout time.Duration
+	picks := false // whose connection to a master can be picked
+	missing := client == nil
+	switch client := client.(type) {
+	case *redis.Client:
+		if missing = client == nil; missing {
+			break
+		}
+		picks = true
+		o := client.Options()
+		readTimeout = o.ReadTimeout
+		if o.ClientSideCache != nil || o.ClientSideCacheConfig != nil {
+			problem("the client answers from a cache: leave ClientSideCache and ClientSideCacheConfig unset")
+		}
+	case *redis.ClusterClient:
+		if missing = client == nil; missing {
+			break
+		}
+		picks = true
+		o := client.Options()
+		readTimeout = o.ReadTimeout
+		if o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
+			problem("the client reads from replicas: leave ReadOnly, RouteByLatency and RouteRandomly unset")
+		}
+	case *redis.Ring:
+		problem("a redis.Ring looks for a key elsewhere while a server is away: use a cluster")
+	}
+	if missing {
+		found = append(found, errors.New("the client is nil: make one with redis.NewClient"))
+	}
+	if w := c.wait; w.wanted {
+		if w.replicas < 1 {
+			problem("WithWait for %d replicas: at least one is needed", w.replicas)
+		}
+		if w.timeout < time.Millisecond {
+			problem("WithWait for %v: at least a millisecond is needed", w.timeout)
+		}
+		if readTimeout > 0 && w.timeout >= readTimeout {
+			problem("WithWait for %v: that must be shorter than the client's ReadTimeout of %v", w.timeout, readTimeout)
+		}
+		if !missing && !picks {
+			problem("WithWait cannot pick a connection of a %T: it takes a *redis.Client or a *redis.ClusterClient", client)
+		}
+	}
+	return found
+}
