@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"database/sql"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,10 @@ type backend struct {
 type site struct {
 	// node returns the store of another node, with connections of its own.
 	node func(t testing.TB) store.Store
+	// addr is where the server listens, and at returns the store of a node that takes
+	// another address for it. They are empty and nil where there is no such thing.
+	addr string
+	at   func(t testing.TB, addr string) store.Store
 	// connections counts them. It is nil where nobody does.
 	connections func(t testing.TB) connections
 }
@@ -41,6 +46,9 @@ var backends = []backend{
 	{name: "SQLite", site: sqliteSite},
 	sqlBackend(postgres),
 	sqlBackend(maria),
+	redisBackend(),
+	redisClusterBackend(),
+	mongoBackend(),
 }
 
 // onStores runs a test on each kind of store.
@@ -76,7 +84,16 @@ func sqlBackend(srv server) backend {
 		site: func(t testing.TB) *site {
 			t.Helper()
 			sub := srv.newSubject(t)
-			return &site{node: func(t testing.TB) store.Store { t.Helper(); return sub.another(t) }}
+			addr := srv.shared(t).Addr()
+			return &site{
+				node: func(t testing.TB) store.Store { t.Helper(); return sub.another(t) },
+				addr: addr,
+				at: func(t testing.TB, other string) store.Store {
+					t.Helper()
+					require.Contains(t, sub.dsn, addr)
+					return srv.newStore(t, srv.open(t, strings.Replace(sub.dsn, addr, other, 1)), sub.table)
+				},
+			}
 		},
 		alone: func(t testing.TB) (*site, *servers.Server) {
 			t.Helper()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/typedsession/session/internal/servers"
@@ -39,8 +41,20 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	// Servers are stopped here, and answers lost: the drivers need not say so.
+	redis.SetLogger(silence{})
+	if err := mysql.SetLogger(silence{}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	servers.Main(m)
 }
+
+// silence is a logger for drivers.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+func (silence) Print(...any)                           {}
 
 // process is another process in a role.
 type process struct {

@@ -16,6 +16,9 @@ type wire struct {
 	net.Listener
 	to    string
 	trips atomic.Int64
+	// lose says whether the answer of a round trip gets lost, and the connection
+	// with it. It is called from several goroutines; nil loses nothing.
+	lose atomic.Pointer[func() bool]
 
 	pumps sync.WaitGroup
 	mu    sync.Mutex
@@ -52,13 +55,19 @@ func (w *wire) accept() {
 		}
 		var asked atomic.Bool // the client has spoken last
 		w.pumps.Go(func() {
-			pump(client, server, func() {
+			pump(client, server, func() bool {
 				if !asked.Swap(true) {
 					w.trips.Add(1)
 				}
+				return true
 			})
 		})
-		w.pumps.Go(func() { pump(server, client, func() { asked.Store(false) }) })
+		w.pumps.Go(func() {
+			pump(server, client, func() bool {
+				lose := w.lose.Load()
+				return !asked.Swap(false) || lose == nil || !(*lose)()
+			})
+		})
 	}
 }
 
@@ -88,14 +97,18 @@ func (w *wire) cut() {
 	w.pumps.Wait()
 }
 
-// pump passes on what one side says, and notes it before the other can answer.
-func pump(from, to net.Conn, note func()) {
+// pump passes on what one side says, and notes it before the other can answer. It
+// ends with the connection, and when note returns false.
+func pump(from, to net.Conn, note func() bool) {
 	defer func() { _ = to.Close() }()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			note()
+			if !note() {
+				_ = from.Close()
+				return
+			}
 			if _, err := to.Write(buf[:n]); err != nil {
 				return
 			}

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -8,13 +9,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/typedsession/session"
 	"github.com/typedsession/session/internal/servers"
 	"github.com/typedsession/session/internal/spy"
 	"github.com/typedsession/session/store"
 	"github.com/typedsession/session/store/memory"
+	"github.com/typedsession/session/store/mongostore"
+	"github.com/typedsession/session/store/redisstore"
 )
 
 // tripMeter counts what a store costs.
@@ -31,6 +37,10 @@ func inCalls(c *tripCase) int { return c.calls }
 
 func inStatements(c *tripCase) int { return c.statements }
 
+func inRedis(c *tripCase) int { return cmp.Or(c.redis, c.calls) }
+
+func inMongo(c *tripCase) int { return cmp.Or(c.mongo, c.calls) }
+
 // tripMeters: through a connection, a statement is one round trip.
 var tripMeters = []tripMeter{
 	{"memory, calls", tripMemory, inCalls, true},
@@ -38,6 +48,8 @@ var tripMeters = []tripMeter{
 	{"PostgreSQL, round trips", tripServer(postgres, servers.PostgreSQL, ""), inStatements, false},
 	{"PostgreSQL, round trips, exec", tripServer(postgres, servers.PostgreSQL, "default_query_exec_mode=exec"), inStatements, true},
 	{"MariaDB, round trips", tripServer(maria, servers.MariaDB, ""), inStatements, false},
+	{"Redis, round trips", tripRedis, inRedis, false},
+	{"MongoDB, commands", tripMongo, inMongo, true},
 }
 
 func tripMemory(*testing.T) (counted, other store.Store, took func() int) {
@@ -88,6 +100,29 @@ func tripServer(srv server, start func(testing.TB) *servers.Server, params strin
 		db.SetMaxOpenConns(1) // a second one would greet too
 		return srv.newStore(t, db, sub.table), sub.another(t), w.took
 	}
+}
+
+func tripRedis(t *testing.T) (counted, other store.Store, took func() int) {
+	s := servers.Redis(t)
+	if !s.Own() {
+		t.Skip("its address is not known")
+	}
+	w := newWire(t, s.Addr())
+	c := redis.NewClient(&redis.Options{Addr: w.Addr().String(), PoolSize: 1}) // a second one would greet too
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	there := newRedis(t, s.Addr())
+	prefix := redisstore.WithPrefix(newPrefix(t, there))
+	return redisstore.New(c, prefix), redisstore.New(there, prefix), w.took
+}
+
+// tripMongo counts commands: the driver also talks to servers about themselves.
+func tripMongo(t *testing.T) (counted, other store.Store, took func() int) {
+	uri := servers.MongoDB(t).Database(t)
+	place := mongoSite(t, uri)
+	var sent atomic.Int64
+	monitor := &event.CommandMonitor{Started: func(context.Context, *event.CommandStartedEvent) { sent.Add(1) }}
+	counted = mongostore.New(newMongo(t, uri, func(o *options.ClientOptions) { o.SetMonitor(monitor) }).Collection("sessions"))
+	return counted, place.node(t), func() int { return int(sent.Swap(0)) }
 }
 
 // tripRig is where a case is counted.

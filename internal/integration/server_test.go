@@ -11,6 +11,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 	"github.com/stretchr/testify/require"
 
+	"github.com/typedsession/session/internal/servers"
 	"github.com/typedsession/session/store"
 	"github.com/typedsession/session/store/sqlstore"
 	"github.com/typedsession/session/store/storetest"
@@ -22,16 +23,17 @@ type server struct {
 	dialect sqlstore.Dialect
 	driver  string
 	dsn     func(t testing.TB) string
+	shared  func(t testing.TB) *servers.Server
 	clock   string // a query for its time, in milliseconds
 }
 
 var (
 	postgres = server{
-		name: "PostgreSQL", dialect: sqlstore.PostgreSQL, driver: "pgx", dsn: postgresDSN,
+		name: "PostgreSQL", dialect: sqlstore.PostgreSQL, driver: "pgx", dsn: postgresDSN, shared: servers.PostgreSQL,
 		clock: "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
 	}
 	maria = server{
-		name: "MariaDB", dialect: sqlstore.MySQL, driver: "mysql", dsn: mariaDSN,
+		name: "MariaDB", dialect: sqlstore.MySQL, driver: "mysql", dsn: mariaDSN, shared: servers.MariaDB,
 		clock: "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000",
 	}
 )
