@@ -3,6 +3,16 @@
 //
 //	go run ./examples/counter
 //	curl -c jar -b jar http://localhost:8080/
+//
+// Any number of counters may share a database, each a node of one site:
+//
+//	go run ./examples/counter -store postgres -dsn postgres://web@localhost/shop
+//	go run ./examples/counter -store mysql -dsn 'web@tcp(localhost)/shop'
+//	go run ./examples/counter -store redis -dsn redis://localhost:6379
+//	go run ./examples/counter -store mongo -dsn mongodb://localhost
+//
+// The environment variable COUNTER_DSN stands for -dsn, out of sight of other
+// users of the machine.
 package main
 
 import (
@@ -25,16 +35,18 @@ import (
 
 type options struct {
 	addr     string
-	store    string // "sqlite" or "memory"
+	store    string // a key of stores
 	file     string // of sqlite
+	dsn      string // of what is behind a network
 	insecure bool
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.addr, "addr", "localhost:8080", "where to listen; port 0 takes a free one")
-	flag.StringVar(&o.store, "store", "sqlite", `where sessions are kept: "sqlite" or "memory"`)
+	flag.StringVar(&o.store, "store", "sqlite", "where sessions are kept: "+storeNames())
 	flag.StringVar(&o.file, "file", "counter.db", "the file of -store sqlite")
+	flag.StringVar(&o.dsn, "dsn", os.Getenv("COUNTER_DSN"), "the database of the other stores, as its driver names it (default $COUNTER_DSN)")
 	flag.BoolVar(&o.insecure, "insecure", false, "for browsers that refuse secure cookies on plain http://localhost, such as Safari")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -197,11 +197,26 @@ func TestErrorsAtStart(t *testing.T) {
 	unused := filepath.Join(t.TempDir(), "sessions.db")
 	for says, o := range map[string]options{
 		"another address: -addr": {addr: strings.TrimPrefix(s.url, "http://"), store: "memory"},
-		`-store "redis"`:         {addr: "127.0.0.1:0", store: "redis"},
+		`-store "ram"`:           {addr: "127.0.0.1:0", store: "ram"},
+		"-dsn says where":        {addr: "127.0.0.1:0", store: "redis"},
 		"session file":           {addr: "127.0.0.1:0", store: "sqlite", file: filepath.Join(unused, "missing", "x.db")},
 	} {
 		if err := run(t.Context(), io.Discard, o); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q expected, got %v", says, err)
+		}
+	}
+	// What is wrong with an address, or at it, is said without its password.
+	for store, dsns := range map[string][]string{
+		"postgres": {"postgres://ada:geheim@127.0.0.1:1/x", "postgres://ada:geheim@[/x"},
+		"mysql":    {"ada:geheim@tcp(127.0.0.1:1)/x", "ada:geheim@"},
+		"redis":    {"redis://ada:geheim@127.0.0.1:1", "redis://ada:geheim@[/", "ada:geheim@127.0.0.1"},
+		"mongo":    {"mongodb://ada:geheim@127.0.0.1:1/?serverSelectionTimeoutMS=100", "mongodb://ada:geheim@localhost:x/", "ada:geheim@127.0.0.1"},
+	} {
+		for _, dsn := range dsns {
+			err := run(t.Context(), io.Discard, options{addr: "127.0.0.1:0", store: store, dsn: dsn})
+			if err == nil || !strings.Contains(err.Error(), "-store "+store) || strings.Contains(err.Error(), "geheim") {
+				t.Errorf("%s: %v", store, err)
+			}
 		}
 	}
 }

@@ -2,42 +2,57 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/typedsession/session/store"
 	"github.com/typedsession/session/store/memory"
-	"github.com/typedsession/session/store/sqlstore"
 )
+
+// startTime is how long a database may take to answer when the program starts.
+const startTime = 10 * time.Second
+
+// opener returns a store, ready for use, and what closes it.
+type opener func(ctx context.Context, o options) (store.Store, func() error, error)
+
+var stores = map[string]opener{
+	"memory": func(context.Context, options) (store.Store, func() error, error) {
+		return memory.New(), func() error { return nil }, nil
+	},
+	"sqlite":   openSQLite,
+	"postgres": withDSN(openPostgres),
+	"mysql":    withDSN(openMySQL),
+	"redis":    withDSN(openRedis),
+	"mongo":    withDSN(openMongo),
+}
+
+func storeNames() string { return strings.Join(slices.Sorted(maps.Keys(stores)), ", ") }
 
 // openStore returns the store that o asks for, and what closes it.
 func openStore(ctx context.Context, o options) (store.Store, func() error, error) {
-	switch o.store {
-	case "memory":
-		return memory.New(), func() error { return nil }, nil
-	case "sqlite":
-		return openSQLite(ctx, o.file)
-	default:
-		return nil, nil, fmt.Errorf(`-store %q: it is "sqlite" or "memory"`, o.store)
+	open, ok := stores[o.store]
+	if !ok {
+		return nil, nil, fmt.Errorf("-store %q: it is one of %s", o.store, storeNames())
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTime) // drivers would try for longer
+	defer cancel()
+	s, closeStore, err := open(ctx, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("-store %s: %w", o.store, err)
+	}
+	return s, closeStore, nil
 }
 
-func openSQLite(ctx context.Context, file string) (store.Store, func() error, error) {
-	name := url.URL{Scheme: "file", Opaque: url.PathEscape(file), RawQuery: "_pragma=busy_timeout(5000)&_pragma=synchronous(NORMAL)"}
-	db, err := sql.Open("sqlite", name.String())
-	if err != nil {
-		return nil, nil, err
+// withDSN refuses to guess where a database is.
+func withDSN(open opener) opener {
+	return func(ctx context.Context, o options) (store.Store, func() error, error) {
+		if o.dsn == "" {
+			return nil, nil, errors.New("-dsn says where the database is")
+		}
+		return open(ctx, o)
 	}
-	sessions, err := sqlstore.New(db, sqlstore.SQLite)
-	if err == nil {
-		err = sessions.Migrate(ctx)
-	}
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("session file %s: %w", file, err), db.Close())
-	}
-	return sessions, db.Close, nil
 }

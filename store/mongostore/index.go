@@ -42,7 +42,11 @@ func (s *Store) EnsureIndexes(ctx context.Context) error {
 	var errs []error
 	for _, index := range indexes() { // one at a time: one that conflicts does not keep the other away
 		if _, err := s.c.Indexes().CreateOne(ctx, index); err != nil {
-			errs = append(errs, failure(ctx, op, reads, err))
+			err = failure(ctx, op, reads, err)
+			errs = append(errs, err)
+			if _, answered := errors.AsType[*ServerError](err); !answered {
+				break // the next one would wait as long for the server
+			}
 		}
 	}
 	return errors.Join(errs...)
