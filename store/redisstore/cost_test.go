@@ -89,7 +89,7 @@ func TestAllocations(t *testing.T) { // not parallel: AllocsPerRun counts everyb
 		do   func() error
 	}{
 		"Load": {9, func() error { _, err := s.Load(ctx, key); return err }},
-		"Swap": {16, func() error {
+		"Swap": {11, func() error {
 			next := r
 			next.Version++
 			_, err := s.Swap(ctx, key, r.Version, next)

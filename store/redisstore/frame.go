@@ -23,7 +23,6 @@ import (
 // Scripts know these places too.
 const (
 	format     = 1
-	hintedAt   = 17
 	ownerAt    = 25
 	headerSize = 27
 	maxOwner   = 512
@@ -69,17 +68,14 @@ func redisExpiry(expires uint64) uint64 { return max(expires-1, 1) }
 
 func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// head returns what is in front of hinted.
-func (f *frame) head() []byte { return f.appendHead(make([]byte, 0, hintedAt)) }
-
-func (f *frame) appendHead(b []byte) []byte {
+// appendHeader appends what is in front of the data to b.
+func (f *frame) appendHeader(b []byte) []byte {
 	b = append(b, format)
 	b = binary.BigEndian.AppendUint64(b, f.version)
-	return binary.BigEndian.AppendUint64(b, f.expires)
+	b = binary.BigEndian.AppendUint64(b, f.expires)
+	b = binary.BigEndian.AppendUint64(b, f.hinted)
+	return appendOwner(b, f.owner)
 }
-
-// ownerField returns the owner behind its length.
-func (f *frame) ownerField() []byte { return appendOwner(make([]byte, 0, 2+len(f.owner)), f.owner) }
 
 func appendOwner(b []byte, owner string) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(owner))) //nolint:gosec // G115: at most maxOwner
@@ -88,9 +84,7 @@ func appendOwner(b []byte, owner string) []byte {
 
 // encode returns the whole frame.
 func (f *frame) encode() []byte {
-	b := f.appendHead(make([]byte, 0, headerSize+len(f.owner)+len(f.data)))
-	b = binary.BigEndian.AppendUint64(b, f.hinted)
-	b = appendOwner(b, f.owner)
+	b := f.appendHeader(make([]byte, 0, headerSize+len(f.owner)+len(f.data)))
 	return append(b, f.data...)
 }
 

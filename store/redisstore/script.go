@@ -28,27 +28,26 @@ const luaTime = `local function ms(s)
 end
 `
 
-// swapScript replaces a record. ARGV: the expected version; format, version and
-// expires of the new one; the time of the hint that was made for it, or nothing;
-// the owner behind its length; the data; when Redis forgets it. It returns the
-// whole record when the version is another one.
+// swapScript replaces a record. ARGV: the expected version, and the new record up to
+// its data, with the time of the hint that was made for it, or 0; the data. That is
+// few arguments, for each costs the program. It returns the whole record when the
+// version is another one.
 var swapScript = newScript(luaTime + `
-local cur = redis.call('GETRANGE', KEYS[1], 0, 24 + #ARGV[4])
+local new = string.sub(ARGV[1], 9)
+local owner = string.sub(new, 26)
+local cur = redis.call('GETRANGE', KEYS[1], 0, 24 + #owner)
 if cur == '' then return 0 end
 if #cur < 27 or string.byte(cur) ~= 1 then return 3 end
 local version = string.sub(cur, 2, 9)
-if version == string.sub(ARGV[2], 2, 9) then return 1 end
-if version ~= ARGV[1] then return redis.call('GET', KEYS[1]) end
-local hinted = string.sub(cur, 18, 25)
-local same = string.sub(cur, 26) == ARGV[4]
-if #ARGV[4] == 2 then
-	hinted = string.rep('\0', 8)
-elseif ARGV[3] ~= '' then
-	hinted = ARGV[3]
-elseif not same or ms(hinted) < ms(string.sub(ARGV[2], 10)) then
-	return 2
+if version == string.sub(new, 2, 9) then return 1 end
+if version ~= string.sub(ARGV[1], 1, 8) then return redis.call('GET', KEYS[1]) end
+local expires = ms(string.sub(new, 10))
+if #owner > 2 and ms(string.sub(new, 18)) == 0 then
+	local hinted = string.sub(cur, 18, 25)
+	if string.sub(cur, 26) ~= owner or ms(hinted) < expires then return 2 end
+	new = string.sub(new, 1, 17) .. hinted .. owner
 end
-redis.call('SET', KEYS[1], ARGV[2] .. hinted .. ARGV[4] .. ARGV[5], 'PXAT', ARGV[6])
+redis.call('SET', KEYS[1], new .. ARGV[2], 'PXAT', string.format('%.0f', math.max(expires - 1, 1)))
 return 1
 `)
 

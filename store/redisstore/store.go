@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -130,10 +131,11 @@ func (s *Store) Swap(ctx context.Context, key store.Key, old int64, r store.Reco
 	if err != nil {
 		return store.Record{}, s.failure(ctx, op, writes, err)
 	}
-	var hinted []byte
+	name := s.recordKey(key)
 	for {
-		reply, err := s.run(ctx, &swapScript, once, s.recordKey(key),
-			number(uint64(old)), f.head(), hinted, f.ownerField(), r.Data, redisExpiry(f.expires)) //nolint:gosec // G115: a version is a pattern of bits
+		control := make([]byte, 0, 8+headerSize+len(f.owner))
+		control = binary.BigEndian.AppendUint64(control, uint64(old)) //nolint:gosec // G115: a version is a pattern of bits
+		reply, err := s.run(ctx, &swapScript, once, name, f.appendHeader(control), f.data)
 		if err != nil {
 			return store.Record{}, s.failure(ctx, op, writes, err)
 		}
@@ -147,12 +149,10 @@ func (s *Store) Swap(ctx context.Context, key store.Key, old int64, r store.Reco
 			case scriptForeign:
 				return store.Record{}, s.failure(ctx, op, writes, errForeign)
 			case scriptHint:
-				if hinted == nil {
-					until, err := s.addHint(ctx, op, r.Owner, key, f.expires)
-					if err != nil {
+				if f.hinted == 0 {
+					if f.hinted, err = s.addHint(ctx, op, f.owner, key, f.expires); err != nil {
 						return store.Record{}, err
 					}
-					hinted = number(until)
 					continue
 				}
 			}
