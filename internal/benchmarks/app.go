@@ -29,7 +29,7 @@ type app interface {
 // peer makes programs of one kind.
 type peer struct {
 	name string
-	new  func() (app, error)
+	new  func(at place) (app, error)
 }
 
 var peers = []peer{

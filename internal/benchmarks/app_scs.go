@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/alexedwards/scs/v2/memstore"
 )
 
 func init() { // scs: custom types have to be registered with gob
@@ -24,9 +23,9 @@ var scsDefaults = scs.New()
 // measurement.
 type scsApp struct{ sm *scs.SessionManager }
 
-func newSCSApp() (app, error) {
+func newSCSApp(at place) (app, error) {
 	sm := *scsDefaults
-	sm.Store = memstore.NewWithCleanupInterval(0)
+	sm.Store = at.scs()
 	sm.Cookie.Secure = true
 	sm.Cookie.Persist = false
 	return scsApp{&sm}, nil

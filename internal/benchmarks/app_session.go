@@ -7,7 +7,6 @@ import (
 
 	"github.com/typedsession/session"
 	"github.com/typedsession/session/middleware"
-	"github.com/typedsession/session/store/memory"
 )
 
 var userKey = session.Key[User]("user")
@@ -15,8 +14,8 @@ var userKey = session.Key[User]("user")
 // sessionApp uses this library with all defaults.
 type sessionApp struct{ mw *middleware.Middleware }
 
-func newSessionApp() (app, error) {
-	m, err := session.NewManager(session.Config{Store: memory.New()})
+func newSessionApp(at place) (app, error) {
+	m, err := session.NewManager(session.Config{Store: at.session()})
 	if err != nil {
 		return nil, err
 	}

@@ -8,11 +8,11 @@ import (
 
 // checkAll finds out whether all peers do the same work. What does not is not
 // worth measuring.
-func checkAll() error {
+func checkAll(at place) error {
 	var errs []error
 	for _, p := range peers {
 		for i := range scenarios {
-			if err := check(p, &scenarios[i]); err != nil {
+			if err := check(p, &scenarios[i], at); err != nil {
 				errs = append(errs, fmt.Errorf("%s, %s: %w", p.name, scenarios[i].name, err))
 			}
 		}
@@ -22,8 +22,8 @@ func checkAll() error {
 
 // check fills two sessions, changes one of them three times, and looks at all of
 // both.
-func check(p peer, s *scenario) error {
-	a, err := p.new()
+func check(p peer, s *scenario, at place) error {
+	a, err := p.new(at)
 	if err != nil {
 		return err
 	}

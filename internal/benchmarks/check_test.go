@@ -11,7 +11,7 @@ func TestPeersDoTheSameWork(t *testing.T) {
 	for _, p := range peers {
 		for i := range scenarios {
 			t.Run(p.name+"/"+scenarios[i].name, func(t *testing.T) {
-				require.NoError(t, check(p, &scenarios[i]))
+				require.NoError(t, check(p, &scenarios[i], inMemory))
 			})
 		}
 	}

@@ -3,6 +3,9 @@
 //
 //	GOWORK=off go -C internal/benchmarks run .
 //
+// With -redis localhost:6379 the sessions are in Redis, and 16 requests are under
+// way at once.
+//
 // The same measurements are ordinary benchmarks, for profiles and for one scenario
 // alone; peers then do not take turns:
 //
@@ -10,6 +13,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -21,15 +25,25 @@ import (
 func main() {
 	rounds := flag.Int("rounds", 10, "how often everything is measured")
 	each := flag.Duration("each", 100*time.Millisecond, "how long each measurement takes")
+	server := flag.String("redis", "", "the address of an empty Redis server to keep the sessions in, instead of in memory")
 	flag.Parse()
-	if err := run(os.Stdout, os.Stderr, *rounds, *each, usual); err != nil {
+	l := usual
+	err := error(nil)
+	if *server != "" {
+		l.at, err = inRedis(context.Background(), *server)
+		l.workers = 16
+	}
+	if err == nil {
+		err = run(os.Stdout, os.Stderr, *rounds, *each, l)
+	}
+	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
 func run(out, progress io.Writer, rounds int, each time.Duration, l load) error {
-	if err := checkAll(); err != nil {
+	if err := checkAll(l.at); err != nil {
 		return err
 	}
 	if flag.Lookup("test.benchtime") == nil {
@@ -42,6 +56,6 @@ func run(out, progress io.Writer, rounds int, each time.Duration, l load) error 
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, tables(results, rounds, each))
+	_, err = io.WriteString(out, tables(results, l.at.name, l.workers, rounds, each))
 	return err
 }

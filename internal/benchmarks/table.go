@@ -11,10 +11,10 @@ import (
 )
 
 // tables prints what was measured as Markdown.
-func tables(all results, rounds int, each time.Duration) string {
+func tables(all results, place string, workers, rounds int, each time.Duration) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s/%s, %d CPUs, %s, scs %s; %d rounds of %v.\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
-		runtime.Version(), version("github.com/alexedwards/scs/v2"), rounds, each)
+	fmt.Fprintf(&b, "%s/%s, %d CPUs, %s, scs %s, sessions in %s, %d at once; %d rounds of %v.\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
+		runtime.Version(), version("github.com/alexedwards/scs/v2"), place, workers, rounds, each)
 	for _, gc := range collectors {
 		r := all[gc]
 		fmt.Fprintf(&b, "\n`GOGC=%d`; a handler without any middleware takes %s.\n\n", gc, duration(least(r.bare, nanoseconds)))
