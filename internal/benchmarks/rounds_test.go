@@ -4,6 +4,7 @@ import (
 	"flag"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +16,16 @@ import (
 func TestRun(t *testing.T) {
 	before := flag.Lookup("test.benchtime").Value.String()
 	t.Cleanup(func() { require.NoError(t, flag.Set("test.benchtime", before)) }) // of the benchmarks behind the tests
-	var out strings.Builder
-	require.NoError(t, run(&out, io.Discard, 2, 100*time.Microsecond, load{sessions: 3, laps: 2, turnover: 7}))
-	for _, s := range scenarios {
-		require.Equal(t, len(collectors), strings.Count(out.String(), "\n| "+s.name+" |"), out.String())
+	for _, workers := range []int{1, 2 * runtime.GOMAXPROCS(0)} {
+		var out strings.Builder
+		l := load{at: inMemory, workers: workers, sessions: 8 * workers, laps: 2, turnover: 7}
+		require.NoError(t, run(&out, io.Discard, 2, 100*time.Microsecond, l))
+		for _, s := range scenarios {
+			require.Equal(t, len(collectors), strings.Count(out.String(), "\n| "+s.name+" |"), out.String())
+		}
+		require.NotContains(t, out.String(), "NaN")
+		require.NotContains(t, out.String(), "Inf")
 	}
-	require.NotContains(t, out.String(), "NaN")
-	require.NotContains(t, out.String(), "Inf")
 }
 
 // A peer that answers an error is not measured.
@@ -30,8 +34,11 @@ func TestErrorsAreNotMeasured(t *testing.T) {
 	s.handler = func(app) handlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
 	}
-	_, err := take(func(b *testing.B) error { return measure(b, peers[0], &s, load{sessions: 1, laps: 1}) })
-	require.ErrorContains(t, err, "418")
+	for _, workers := range []int{1, 2} {
+		l := load{at: inMemory, workers: workers, sessions: 2, laps: 1}
+		_, err := take(func(b *testing.B) error { return measure(b, peers[0], &s, l) })
+		require.ErrorContains(t, err, "418")
+	}
 }
 
 func TestMedianRatio(t *testing.T) {
