@@ -33,9 +33,9 @@
 // Three layers lie beneath. A [Manager] opens, commits and revokes sessions. A
 // transport, such as package middleware for net/http, reads the cookie, calls the
 // manager, and writes the cookie. A store keeps records: package store is its
-// contract, store/memory and store/sqlstore are implementations, store/storetest is
-// the proof that a store keeps the contract. Package sessiontest makes sessions for
-// the tests of programs.
+// contract, store/memory, store/sqlstore, store/redisstore and store/mongostore are
+// implementations, store/storetest is the proof that a store keeps the contract.
+// Package sessiontest makes sessions for the tests of programs.
 //
 // A session is loaded when a handler first uses it, and committed once, before the
 // first byte of the response. What a request did is a log of changes, not a copy
