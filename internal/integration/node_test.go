@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -44,7 +45,9 @@ const pageHeader = "X-Page"
 // newNode serves on a port until the test ends.
 func newNode(t testing.TB, st store.Store, change ...func(*session.Config)) *node {
 	t.Helper()
-	cfg := session.Config{Store: st}
+	// A busy machine, and a stand-in that does one thing at a time, take longer than
+	// a site would wait.
+	cfg := session.Config{Store: st, Timeout: time.Minute}
 	for _, f := range change {
 		f(&cfg)
 	}

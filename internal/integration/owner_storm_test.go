@@ -90,7 +90,7 @@ func newStorm(t *testing.T, b backend) *storm {
 	place := b.site(t)
 	for range 2 {
 		m, err := session.NewManager(session.Config{
-			Store: place.node(t), Grace: grace, MinRotate: grace,
+			Store: place.node(t), Grace: grace, MinRotate: grace, Timeout: time.Minute,
 		})
 		require.NoError(t, err)
 		h.managers = append(h.managers, m)
