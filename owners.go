@@ -59,8 +59,9 @@ func (m *Manager) Sessions(ctx context.Context, owner string) iter.Seq2[Info, er
 // ([Info.ID]) are given: "log out everywhere else". A login of that owner that has
 // begun and is not committed yet is refused with [ErrDestroyed], unless it is one of
 // the request that ctx belongs to. Its error wraps
-// [errors.ErrUnsupported] when the store has no owner index; after any other
-// error some sessions may have ended, and calling again is safe.
+// [errors.ErrUnsupported] when the store has no owner index. After any other error
+// some sessions, or logins under way, may go on; what the store could delete has
+// ended, and calling again is safe.
 func (m *Manager) RevokeOwner(ctx context.Context, owner string, except ...string) error {
 	if err := m.checkOwners(owner); err != nil {
 		return err
@@ -74,14 +75,12 @@ func (m *Manager) RevokeOwner(ctx context.Context, owner string, except ...strin
 		keys = append(keys, key)
 	}
 	moved, err := m.moveMarks(ctx, owner)
-	if err != nil {
-		return err
-	}
 	if s, ok := m.Session(ctx); ok {
 		s.excuse(moved)
 	}
-	_, err = m.owners.DeleteOwner(ctx, m.cfg.Scope.owner(owner), keys...)
-	return storeError("delete", err)
+	// A store that is full may refuse the marks, and delete all the same.
+	_, failed := m.owners.DeleteOwner(ctx, m.cfg.Scope.owner(owner), keys...)
+	return errors.Join(err, storeError("delete", failed))
 }
 
 func (m *Manager) checkOwners(owner string) error {

@@ -62,7 +62,8 @@ func (m *Manager) markVersion(ctx context.Context, key store.Key) (int64, error)
 	return rec.Version, storeError("load", err)
 }
 
-// moveMarks replaces the marks of an owner and returns those before and after.
+// moveMarks replaces the marks of an owner and returns those before and after, also
+// with an error.
 func (m *Manager) moveMarks(ctx context.Context, owner string) (moved [][2]mark, err error) {
 	now := time.Now()
 	keys := []store.Key{m.markKey(owner, now.Add(-markSlack)), m.markKey(owner, now.Add(markSlack))}
@@ -73,7 +74,7 @@ func (m *Manager) moveMarks(ctx context.Context, owner string) (moved [][2]mark,
 		r := store.Record{Version: newVersion(), Expires: now.Add(markLifetime)}
 		was, err := m.moveMark(ctx, key, r)
 		if err != nil {
-			return nil, err
+			return moved, err
 		}
 		moved = append(moved, [2]mark{{key, was}, {key, r.Version}})
 	}
