@@ -23,8 +23,9 @@ func serveFrom(ctx context.Context, st store.Store, serve func(*session.Manager)
 	}
 	ctx, stop := context.WithCancel(ctx)
 	var sweeping sync.WaitGroup
-	sweeping.Go(func() { _ = manager.RunSweeper(ctx, 10*time.Minute) }) // removes what has expired
-	defer sweeping.Wait()                                               // before the database is closed
+	// It removes what has expired. With Redis, which does that itself, it ends at once.
+	sweeping.Go(func() { _ = manager.RunSweeper(ctx, 10*time.Minute) })
+	defer sweeping.Wait() // before the database is closed
 	defer stop()
 	return serve(manager)
 }

@@ -73,6 +73,13 @@ func TestSetup(t *testing.T) {
 			dsn:   func(t *testing.T) string { return addParam(mariaDSN(t), params(t, "setup_mysql_test.go")) },
 			serve: serveFromMySQL,
 		},
+		"Redis": {dsn: func(t *testing.T) string { return servers.StartRedis(t).Addr() }, serve: serveFromRedis},
+		"MongoDB": {
+			dsn: func(t *testing.T) string {
+				return addParam(servers.StartMongoDB(t).DSN(), params(t, "setup_mongo_test.go"))
+			},
+			serve: serveFromMongoDB,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

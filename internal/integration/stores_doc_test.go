@@ -16,13 +16,19 @@ import (
 	"github.com/typedsession/session/store/memory"
 )
 
-// document is docs/stores.md. Tests find its parts by comments, which a reader does
+// document is docs/stores.md, or another page. Tests find its parts by comments, which a reader does
 // not see: <!-- name --> before a block of code or a table.
 type document string
 
 func storesDoc(t *testing.T) document {
 	t.Helper()
 	return document(readFile(t, "../../docs/stores.md"))
+}
+
+// ownStoreDoc is docs/own-store.md.
+func ownStoreDoc(t *testing.T) document {
+	t.Helper()
+	return document(readFile(t, "../../docs/own-store.md"))
 }
 
 func readFile(t *testing.T, path string) string {
@@ -36,7 +42,7 @@ func readFile(t *testing.T, path string) string {
 func (d document) after(t *testing.T, name string) string {
 	t.Helper()
 	before, text, ok := strings.Cut(string(d), "<!-- "+name+" -->\n")
-	require.True(t, ok, "docs/stores.md has no part %q", name)
+	require.True(t, ok, "the page has no part %q", name)
 	require.NotContains(t, before+text, "<!-- "+name+" -->", name)
 	return strings.TrimLeft(text, "\n")
 }
@@ -111,7 +117,7 @@ func TestStoresDocSnippets(t *testing.T) {
 // The store of one's own is the program in examples, and its test.
 func TestStoresDocOwnStore(t *testing.T) {
 	t.Parallel()
-	doc := storesDoc(t)
+	doc := ownStoreDoc(t)
 	for name, most := range map[string]int{"store.go": 120, "store_test.go": 40} {
 		_, code, ok := strings.Cut(readFile(t, "../../examples/ownstore/"+name), "\n)\n\n") // behind the imports
 		require.True(t, ok, name)
@@ -129,7 +135,8 @@ func TestStoresDocPromises(t *testing.T) {
 	doc := storesDoc(t)
 	numbered := promise.FindAllStringSubmatch(readFile(t, "../../doc.go"), -1)
 	require.Len(t, numbered, 10)
-	stores := doc.head(t, "promises")[1:]
+	columns := doc.head(t, "promises")[1:]
+	stores := strings.Split(strings.Join(columns, ", "), ", ") // several may be in one column
 	for _, row := range doc.table(t, "stores") {
 		require.Contains(t, stores, row[0], "a store without promises")
 	}
@@ -142,7 +149,7 @@ func TestStoresDocPromises(t *testing.T) {
 		require.True(t, strings.HasPrefix(row[0], fmt.Sprintf("%d. ", i+1)), row[0])
 		for j, cell := range row[1:] {
 			m := regexp.MustCompile(`^(?:kept|kept in one process|not)(?: if ([A-Z](?:, [A-Z])*))?$`).FindStringSubmatch(cell)
-			require.NotNil(t, m, "promise %d, %s: %q", i+1, stores[j], cell)
+			require.NotNil(t, m, "promise %d, %s: %q", i+1, columns[j], cell)
 			for note := range strings.SplitSeq(m[1], ", ") {
 				notes[note] = true
 			}
@@ -176,7 +183,7 @@ func TestStoresDocLimits(t *testing.T) {
 // The law that is shown as broken is one of storetest's.
 func TestStoresDocLaw(t *testing.T) {
 	t.Parallel()
-	lines := strings.Split(storesDoc(t).block(t, "law"), "\n")
+	lines := strings.Split(ownStoreDoc(t).block(t, "law"), "\n")
 	laws := readFile(t, "../../store/storetest/swap.go")
 	name := strings.TrimPrefix(lines[0], "--- FAIL: TestStore/laws/")
 	require.Contains(t, laws, `"`+strings.ReplaceAll(name, "_", " ")+`"`)
@@ -189,12 +196,18 @@ func TestStoresDocLaw(t *testing.T) {
 // Links to files lead somewhere, and those to headings to one of this page.
 func TestStoresDocLinks(t *testing.T) {
 	t.Parallel()
-	text := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(string(storesDoc(t)), "")
+	require.Greater(t, followLinks(t, storesDoc(t)), 10)
+	require.Positive(t, followLinks(t, ownStoreDoc(t)))
+}
+
+// followLinks returns how many there are.
+func followLinks(t *testing.T, doc document) (followed int) {
+	t.Helper()
+	text := regexp.MustCompile("(?s)```.*?```").ReplaceAllString(string(doc), "")
 	anchors := map[string]bool{}
 	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
 		anchors["#"+strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
 	}
-	followed := 0
 	for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(text, -1) {
 		switch target := link[1]; {
 		case strings.Contains(target, "://"):
@@ -207,5 +220,5 @@ func TestStoresDocLinks(t *testing.T) {
 		}
 		followed++
 	}
-	require.Greater(t, followed, 10)
+	return followed
 }

@@ -10,7 +10,8 @@ import (
 
 // ReplicasError says that a deletion has been done, and that fewer replicas than
 // WithWait asks for said in time that they have it. It may be lost if the master
-// is lost now; deleting again waits again.
+// is lost now. Deleting again waits again: Manager.Revoke and RevokeOwner do, a
+// second Destroy does not, for the visitor has no session any more.
 type ReplicasError struct {
 	Asked int // at least one
 	Got   int // fewer
