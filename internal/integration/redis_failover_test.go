@@ -102,7 +102,7 @@ func redisPromotedWaiting(t *testing.T) {
 	p.part()
 	a := eve.try(nodes[1], logOut)
 	require.Equal(t, http.StatusServiceUnavailable, a.status, a.text)
-	require.Contains(t, a.text, "it is deleted, and 0 of 1 replicas have that")
+	require.Contains(t, a.text, "it is done, and 0 of 1 replicas have that")
 	requireVisitor(t, nodes, thieves[eve], "")
 	// She has no session to end any more. Who knows its ID can see to it again.
 	eve.must(nodes[0], logOut)

@@ -112,20 +112,16 @@ func isRefusal(err error) bool {
 	return err.Error() == "redis: cluster has no nodes" // which has no name
 }
 
-// quietError is an error of the driver without the arguments that the server has
-// repeated in it.
-type quietError struct {
-	error
-
-	text string
-}
-
-func (e quietError) Error() string { return e.text }
-func (e quietError) Unwrap() error { return e.error }
-
+// withoutArguments returns an error of the driver without what it quotes: the
+// arguments of a command that the server does not know, an answer that is none.
+// Nothing of it is wrapped, for %#v would show that.
 func withoutArguments(err error) error {
-	if text, _, found := strings.Cut(err.Error(), ", with args beginning with"); found {
-		return quietError{err, text}
+	text := err.Error()
+	if known, _, found := strings.Cut(text, ", with args beginning with"); found {
+		return errors.New(known)
+	}
+	if strings.Contains(text, "can't parse") {
+		return errors.New("the server gave an answer that is none of Redis's")
 	}
 	return err
 }

@@ -99,6 +99,7 @@ func TestClasses(t *testing.T) {
 		"-NOGOODSLAVE": false,
 		"+QUEUED":      false,
 		":77":          false,
+		"?secret":      false,
 		"*0":           false,
 		"":             false,
 	} {
@@ -117,9 +118,9 @@ func TestClasses(t *testing.T) {
 				for _, no := range []error{store.ErrNotFound, store.ErrExists, store.ErrConflict} {
 					require.NotErrorIs(t, err, no, call)
 				}
-				require.NotContains(t, err.Error(), "secret")
+				require.NotContains(t, fmt.Sprintf("%v %#v", err, err), "secret")
 				require.True(t, strings.HasPrefix(err.Error(), "redisstore: "), "%v", err)
-				if strings.HasPrefix(answer, "-") && answer != "-" {
+				if strings.HasPrefix(answer, "-") && !strings.Contains(answer, "secret") {
 					_, ok := errors.AsType[redis.Error](err)
 					require.True(t, ok, "%s: the driver's error is in it: %v", call, err)
 				}
@@ -145,7 +146,6 @@ func TestFullMemory(t *testing.T) {
 	for name, err := range map[string]error{
 		"insert":               s.Insert(ctx, newKey(), record("")),
 		"insert with an owner": s.Insert(ctx, newKey(), record("ada")),
-		"touch beyond hint":    s.Touch(ctx, key, r.Version, r.Expires.Add(300*time.Hour)),
 		"swap":                 func() error { _, err := s.Swap(ctx, key, r.Version, record("ada")); return err }(),
 	} {
 		require.ErrorIs(t, err, store.ErrRefused, name)
@@ -153,9 +153,11 @@ func TestFullMemory(t *testing.T) {
 	}
 	requireHolds(t, s, key, r)
 	// What needs no room works.
-	r.Expires = r.Expires.Add(time.Minute)
-	require.NoError(t, s.Touch(ctx, key, r.Version, r.Expires))
-	requireHolds(t, s, key, r)
+	for _, more := range []time.Duration{time.Minute, 300 * time.Hour} { // the second one beyond the hint
+		r.Expires = r.Expires.Add(more)
+		require.NoError(t, s.Touch(ctx, key, r.Version, r.Expires))
+		requireHolds(t, s, key, r)
+	}
 	require.Len(t, listed(t, s, "ada", 10), 2)
 	require.NoError(t, s.Delete(ctx, other))
 	n, err := s.DeleteOwner(ctx, "ada")

@@ -28,9 +28,12 @@ func WithPrefix(prefix string) Option {
 
 // WithWait makes Delete and DeleteOwner wait until so many replicas have the
 // deletion, so that a failover to one of them does not bring a session back; a
-// failover to another one still can. They wait for timeout at most, which must be
-// at least a millisecond and shorter than the ReadTimeout of the client; then
-// the error is a [*ReplicasError]. No other method waits. The default is not to wait.
+// failover to another one still can. Insert, Swap and Touch wait for it, too, when they
+// enter a record into the list of its owner, at a login above all: DeleteOwner would
+// miss a session that is not in the list, and so such a write is refused. They wait
+// for timeout at most, which must be at least a millisecond and shorter than the
+// ReadTimeout of the client; then the error is a [*ReplicasError]. Nothing else
+// waits. The default is not to wait.
 //
 // The client must be a [redis.Client] or a [redis.ClusterClient]: the command
 // WAIT has to go where the deletion went, on the same connection.

@@ -47,7 +47,8 @@ const (
 )
 
 // hintScript adds a hint to the set of an owner, unless there is a later one, and
-// removes those of the same key that are earlier. ARGV: the key; the time of the
+// removes those of the same key that are earlier, first: that may be done when the
+// memory is full, and then so may the rest. ARGV: the key; the time of the
 // hint, as bytes; the margin. Each hint that comes makes a few others account for
 // themselves, so that most of a set is true.
 var hintScript = newScript(luaTime + `
@@ -58,17 +59,16 @@ for _, hint in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], from, from .. string.re
 	if ms(string.sub(hint, 33)) < till then earlier[#earlier + 1] = hint else covered = true end
 end
 if not covered then
-	redis.call('ZADD', KEYS[1], 0, ARGV[1] .. ARGV[2])
 	for _, hint in ipairs(earlier) do redis.call('ZREM', KEYS[1], hint) end
+	redis.call('ZADD', KEYS[1], 0, ARGV[1] .. ARGV[2])
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for _, hint in ipairs(redis.call('ZRANDMEMBER', KEYS[1], 3)) do
 	if #hint == 40 and ms(string.sub(hint, 33)) + margin < now then redis.call('ZREM', KEYS[1], hint) end
 end
-if redis.call('PEXPIRETIME', KEYS[1]) < till + margin then
-	redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', till + margin))
-end
+local ends = math.max(redis.call('PEXPIRETIME', KEYS[1]), till + margin)
+redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', ends)) -- in any case: see wait.go
 return 1
 `)
 
@@ -104,7 +104,16 @@ func (s *Store) ownerKey(owner string) string {
 // error leaves the record as it was, and so is a refusal.
 func (s *Store) addHint(ctx context.Context, op, owner string, key store.Key, expires uint64) (uint64, error) {
 	till := hintTime(milli(time.Now()), expires)
-	reply, err := s.run(ctx, &hintScript, again, s.ownerKey(owner), key[:], number(till), clockMargin)
+	var reply any
+	var err error
+	if name := s.ownerKey(owner); s.config.waits() {
+		var cmds []*redis.Cmd
+		if cmds, err = s.runAndWait(ctx, &hintScript, again, []string{name}, key[:], number(till), clockMargin); err == nil {
+			reply = cmds[0].Val()
+		}
+	} else {
+		reply, err = s.run(ctx, &hintScript, again, name, key[:], number(till), clockMargin)
+	}
 	if err == nil && reply != int64(scriptDone) {
 		err = unexpected(reply)
 	}
@@ -222,7 +231,9 @@ func (s *Store) loadOwned(ctx context.Context, owner string, keys []store.Key) (
 
 // DeleteOwner implements [store.OwnerIndex]. The empty owner owns nothing. It
 // takes two round trips for each hundred records or so, and one more. With
-// WithWait it waits after each hundred, on a cluster after each record.
+// WithWait it waits after each hundred, on a cluster after each record, until once
+// there were too few replicas. What it cannot delete does not keep it from the rest:
+// its error comes at the end.
 func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.Key) (int64, error) {
 	const op = "delete owner"
 	if err := s.usable(ctx, op, writes); err != nil {
@@ -235,15 +246,12 @@ func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.K
 	for _, key := range except {
 		kept[key] = struct{}{}
 	}
-	var deleted int64
-	for c := (cursor{from: "-"}); !c.end; {
-		e := writes
-		if deleted > 0 {
-			e = wroteElse
-		}
+	d := ownerDeletion{s: s, owner: owner, waits: s.config.waits()}
+	for c := (cursor{from: "-"}); !c.end && ended(ctx) == nil; {
 		keys, err := s.page(ctx, owner, &c, mostPage)
 		if err != nil {
-			return deleted, s.failure(ctx, op, e, err)
+			d.note(err)
+			break
 		}
 		names := make([]string, 0, len(keys))
 		for _, key := range keys {
@@ -251,42 +259,68 @@ func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.K
 				names = append(names, s.recordKey(key))
 			}
 		}
-		n, err := s.deleteOwned(ctx, owner, names)
-		deleted += n
-		if err != nil {
-			if n > 0 {
-				e = wroteElse
-			}
-			return deleted, s.failure(ctx, op, e, err)
-		}
+		d.delete(ctx, names)
 	}
-	return deleted, nil
+	err := d.err
+	if err == nil {
+		err = ended(ctx)
+	}
+	switch {
+	case err == nil:
+		return d.deleted, nil
+	case d.deleted > 0:
+		return d.deleted, s.failure(ctx, op, wroteElse, err)
+	default:
+		return 0, s.failure(ctx, op, writes, err)
+	}
 }
 
-// deleteOwned deletes those records that the owner has, and returns how many that
-// were, also with an error.
-func (s *Store) deleteOwned(ctx context.Context, owner string, names []string) (deleted int64, err error) {
-	if len(names) == 0 {
-		return 0, nil
+// ownerDeletion is a DeleteOwner under way.
+type ownerDeletion struct {
+	s       *Store
+	owner   string
+	waits   bool
+	deleted int64
+	err     error // the worst so far
+}
+
+// note keeps an error, unless there is one that leaves more open.
+func (d *ownerDeletion) note(err error) {
+	if err != nil && (d.err == nil || isRefusal(d.err)) {
+		d.err = err
 	}
-	field := appendOwner(nil, owner)
-	var cmds []*redis.Cmd
-	if s.config.waits() {
-		cmds, err = s.runAndWait(ctx, &deleteOwnedScript, once, names, fence, field)
-	} else {
-		pipe := s.client.Pipeline()
-		for _, name := range names {
-			cmd := deleteOwnedScript.evalCommand(ctx, name, noFence, field)
-			_ = pipe.Process(ctx, once.command(cmd)) // it is sent by Exec
-			cmds = append(cmds, cmd)
+}
+
+// delete deletes those records that the owner has.
+func (d *ownerDeletion) delete(ctx context.Context, names []string) {
+	field := appendOwner(nil, d.owner)
+	if d.waits && len(names) > 0 {
+		cmds, err := d.s.runAndWait(ctx, &deleteOwnedScript, once, names, fence, field)
+		d.count(cmds)
+		d.note(err)
+		if _, few := errors.AsType[*ReplicasError](err); few {
+			d.waits = false // each further wait would take as long
 		}
-		_, _ = pipe.Exec(ctx) // the commands have the errors
-		err = worst(cmds)
+		names = names[len(cmds):] // the others of a cluster
 	}
+	if len(names) == 0 {
+		return
+	}
+	pipe := d.s.client.Pipeline()
+	cmds := make([]*redis.Cmd, len(names))
+	for i, name := range names {
+		cmds[i] = deleteOwnedScript.evalCommand(ctx, name, noFence, field)
+		_ = pipe.Process(ctx, once.command(cmds[i])) // it is sent by Exec
+	}
+	_, _ = pipe.Exec(ctx) // the commands have the errors
+	d.count(cmds)
+	d.note(worst(cmds))
+}
+
+func (d *ownerDeletion) count(cmds []*redis.Cmd) {
 	for _, cmd := range cmds {
 		if n, ok := cmd.Val().(int64); ok && cmd.Err() == nil {
-			deleted += n
+			d.deleted += n
 		}
 	}
-	return deleted, err
 }

@@ -204,7 +204,8 @@ func (s *Store) Touch(ctx context.Context, key store.Key, old int64, exp time.Ti
 	}
 }
 
-// Delete implements [store.Store]. It takes one round trip, and waits for
+// Delete implements [store.Store]. It takes one round trip, a second one where the
+// answer of the first is lost, and waits for
 // replicas if WithWait says so: with too few of them its error is a
 // [*ReplicasError], and the record is gone all the same.
 func (s *Store) Delete(ctx context.Context, key store.Key) error {
@@ -212,14 +213,23 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 	if err := s.usable(ctx, op, writes); err != nil {
 		return err
 	}
-	var err error
-	if name := s.recordKey(key); s.config.waits() {
-		_, err = s.runAndWait(ctx, &deleteScript, again, []string{name})
-	} else {
-		_, err = s.do(ctx, again, "del", name)
+	name := s.recordKey(key)
+	try := func() (err error) {
+		if s.config.waits() {
+			_, err = s.runAndWait(ctx, &deleteScript, once, []string{name})
+		} else {
+			_, err = s.do(ctx, once, "del", name)
+		}
+		return err
+	}
+	e, err := writes, try()
+	if _, few := errors.AsType[*ReplicasError](err); err != nil && !few && !isRefusal(err) && ended(ctx) == nil {
+		// It may be done, so that whatever a second one meets is no refusal. The
+		// driver would not tell a second one from a first.
+		e, err = wroteElse, try()
 	}
 	if err != nil {
-		return s.failure(ctx, op, writes, err)
+		return s.failure(ctx, op, e, err)
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ReplicasError says that a deletion has been done, and that fewer replicas than
+// ReplicasError says that a deletion has been done, or an entry made in the list of
+// an owner, and that fewer replicas than
 // WithWait asks for said in time that they have it. It may be lost if the master
 // is lost now. Deleting again waits again: Manager.Revoke and RevokeOwner do, a
 // second Destroy does not, for the visitor has no session any more.
@@ -19,7 +20,7 @@ type ReplicasError struct {
 
 // Error implements error.
 func (e *ReplicasError) Error() string {
-	return fmt.Sprintf("it is deleted, and %d of %d replicas have that", e.Got, e.Asked)
+	return fmt.Sprintf("it is done, and %d of %d replicas have that", e.Got, e.Asked)
 }
 
 // maxRedirects is how often a key may have moved to another node.
@@ -41,7 +42,7 @@ func (s *Store) runAndWait(ctx context.Context, sc *script, r repetition, keys [
 		}
 		return s.pipelineAndWait(ctx, client, nil, sc, r, keys, args)
 	}
-	// On a cluster keys have different masters.
+	// On a cluster keys have different masters. What comes after an error is not run.
 	var all []*redis.Cmd
 	for _, key := range keys {
 		cmds, err := s.redirected(ctx, cluster, sc, r, key, args)
@@ -78,7 +79,14 @@ func (s *Store) redirected(
 			ask = redis.NewCmd(ctx, "asking")
 		}
 		if master = masterAt(ctx, cluster, addr); master == nil {
-			return cmds, err
+			// A node without slots of its own, as one that joins: the client follows, and
+			// nobody can wait there.
+			cmd := sc.evalCommand(ctx, key, args...)
+			_ = cluster.Process(ctx, r.command(cmd)) // the command has the error
+			if err := cmd.Err(); err != nil {
+				return []*redis.Cmd{cmd}, err
+			}
+			return []*redis.Cmd{cmd}, &ReplicasError{Asked: s.config.wait.replicas}
 		}
 	}
 }
@@ -118,7 +126,7 @@ func (s *Store) pipelineAndWait(
 		return cmds, err
 	}
 	if err := waited.Err(); err != nil {
-		// It is deleted, so this must not pass for a refusal.
+		// It is done, so this must not pass for a refusal.
 		return cmds, fmt.Errorf("waiting for replicas: %w", waitError{err})
 	}
 	if got := int(waited.Val()); got < w.replicas {

@@ -21,34 +21,66 @@ import (
 func TestTooFewReplicas(t *testing.T) {
 	t.Parallel()
 	ofEach(t, func(t *testing.T, c redis.UniversalClient) {
-		s := on(c, redisstore.WithWait(2, 20*time.Millisecond))
+		p := redisstore.WithPrefix(prefix())
+		plain, s := redisstore.New(c, p), redisstore.New(c, p, redisstore.WithWait(2, 20*time.Millisecond))
 		requireTooFew := func(err error) {
 			t.Helper()
 			few, ok := errors.AsType[*redisstore.ReplicasError](err)
 			require.True(t, ok, "%v", err)
 			require.Equal(t, redisstore.ReplicasError{Asked: 2, Got: 0}, *few)
 			require.ErrorContains(t, err, "0 of 2 replicas")
-			requireUnknown(t, err)
 		}
-		key, left := put(t, s, record("ada")), put(t, s, record("ada"))
+		key := put(t, plain, record("ada"))
 		for range 2 {
-			requireTooFew(s.Delete(t.Context(), key))
+			err := s.Delete(t.Context(), key)
+			requireTooFew(err)
+			requireUnknown(t, err)
 			requireGone(t, s, key)
 		}
-		require.NotEmpty(t, listed(t, s, "ada", 10))
-		var deleted int64
+		// All are deleted at once, beyond the first page too.
+		const many = 300
+		keys := make([]store.Key, many)
+		for i := range keys {
+			keys[i] = put(t, plain, record("ada"))
+		}
 		n, err := s.DeleteOwner(t.Context(), "ada")
 		requireTooFew(err)
-		deleted += n
-		// On a cluster the one that was deleted may come first: its deletion has
-		// too few replicas as well.
-		for range 3 {
-			n, err = s.DeleteOwner(t.Context(), "ada", key)
-			requireTooFew(err)
-			deleted += n
+		requireUnknown(t, err)
+		require.EqualValues(t, many, n)
+		for _, key := range keys {
+			requireGone(t, s, key)
 		}
-		require.EqualValues(t, 1, deleted)
-		requireGone(t, s, left)
+		_, err = s.DeleteOwner(t.Context(), "ada")
+		requireTooFew(err)
+	})
+}
+
+// A session whose owner's list could lose it at a failover is not given to him.
+func TestTooFewReplicasForAHint(t *testing.T) {
+	t.Parallel()
+	ofEach(t, func(t *testing.T, c redis.UniversalClient) {
+		p := redisstore.WithPrefix(prefix())
+		plain, s := redisstore.New(c, p), redisstore.New(c, p, redisstore.WithWait(1, 20*time.Millisecond))
+		visitor, r := newKey(), record("")
+		require.NoError(t, s.Insert(t.Context(), visitor, r), "that of nobody is in no list")
+		_, swapped := s.Swap(t.Context(), visitor, r.Version, record("ada"))
+		key := newKey()
+		owned := record("ada")
+		mine := put(t, plain, owned)
+		for _, err := range []error{
+			swapped, s.Insert(t.Context(), key, record("ada")),
+			s.Touch(t.Context(), mine, owned.Version, owned.Expires.Add(24*time.Hour)),
+		} {
+			_, ok := errors.AsType[*redisstore.ReplicasError](err)
+			require.True(t, ok, "%v", err)
+			require.ErrorIs(t, err, store.ErrRefused)
+		}
+		requireHolds(t, s, visitor, r)
+		requireHolds(t, s, mine, owned)
+		requireGone(t, s, key)
+		next := record("ada")
+		_, err := s.Swap(t.Context(), mine, owned.Version, next)
+		require.NoError(t, err, "the list knows it")
 	})
 }
 
@@ -214,7 +246,7 @@ func TestSlotMoves(t *testing.T) {
 				if waits {
 					opts = []redisstore.Option{redisstore.WithWait(1, 10*time.Millisecond)}
 				}
-				s := redisstore.New(c, append(opts, redisstore.WithPrefix(p))...)
+				plain, s := redisstore.New(c, redisstore.WithPrefix(p)), redisstore.New(c, append(opts, redisstore.WithPrefix(p))...)
 				m := newMoving(t, cl, c, p)
 				gone := func(err error) {
 					t.Helper()
@@ -224,7 +256,7 @@ func TestSlotMoves(t *testing.T) {
 					require.NoError(t, err)
 				}
 				r := record("ada")
-				key, other, third := put(t, s, r), put(t, s, record("ada")), put(t, s, record("ada"))
+				key, other, third := put(t, plain, r), put(t, plain, record("ada")), put(t, plain, record("ada"))
 				m.keys()
 				if step == 1 {
 					m.rest()
@@ -242,17 +274,64 @@ func TestSlotMoves(t *testing.T) {
 				requireGone(t, s, other)
 				n, err := s.DeleteOwner(t.Context(), "ada", third)
 				gone(err)
-				for range 2 { // with an error it does not go on
-					more, err := s.DeleteOwner(t.Context(), "ada", third, other)
-					gone(err)
-					n += more
-				}
 				require.EqualValues(t, 1, n)
 				require.Equal(t, []store.Key{third}, listed(t, s, "ada", 10))
 				m.rest()
 			})
 		}
 	}
+}
+
+// A node that joins has no slots of its own, so that nobody can wait there.
+func TestSlotMovesToANodeThatJoins(t *testing.T) {
+	t.Parallel()
+	cl := servers.StartRedisCluster(t)
+	c, p, ctx := clusterOf(t, cl.Addrs()), "{"+prefix()+"}", t.Context()
+	m := newMoving(t, cl, c, p)
+	nodes, ids := make([]*redis.Client, 3), make([]string, 3)
+	home, joins := 0, 0
+	for i, n := range cl.Nodes() {
+		nodes[i] = clientOf(t, &redis.Options{Addr: n.Addr()})
+		var err error
+		ids[i], err = nodes[i].Do(ctx, "cluster", "myid").Text()
+		require.NoError(t, err)
+		switch n.Addr() {
+		case m.from.Options().Addr:
+			home = i
+		case m.to.Options().Addr:
+			joins = i
+		}
+		require.NoError(t, nodes[i].ConfigSet(ctx, "cluster-allow-replica-migration", "no").Err())
+	}
+	poll(t, func() bool {
+		left := 0
+		for _, node := range nodes {
+			slots, err := node.ClusterSlots(ctx).Result()
+			require.NoError(t, err)
+			for _, r := range slots {
+				for slot := r.Start; r.Nodes[0].ID == ids[joins] && slot <= r.End; slot++ {
+					left++
+					for _, i := range []int{home, joins, 3 - home - joins} {
+						require.NoError(t, nodes[i].Do(ctx, "cluster", "setslot", slot, "node", ids[home]).Err())
+					}
+				}
+			}
+		}
+		return left == 0
+	}, "it has no slots")
+	c.ReloadState(ctx)
+	plain := redisstore.New(c, redisstore.WithPrefix(p))
+	var key store.Key
+	poll(t, func() bool { key = newKey(); return plain.Insert(ctx, key, record("")) == nil }, "the client knows")
+	m.keys()
+	_, err := plain.Load(ctx, key)
+	require.NoError(t, err, "the driver follows")
+	s := redisstore.New(c, redisstore.WithPrefix(p), redisstore.WithWait(1, 5*time.Millisecond))
+	err = s.Delete(ctx, key)
+	few, ok := errors.AsType[*redisstore.ReplicasError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, redisstore.ReplicasError{Asked: 1}, *few)
+	requireGone(t, plain, key)
 }
 
 func clusterStore(t testing.TB, cl *servers.Cluster, prefix string) *redisstore.Store {
