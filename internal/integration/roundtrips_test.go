@@ -140,9 +140,15 @@ func TestRoundTrips(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			counted, other, took := m.open(t)
-			rig := tripRig{t: t, node: newNode(t, counted, tripConfig), other: newNode(t, other, tripConfig)}
+			calm := tripRig{t: t, node: newNode(t, counted, tripConfig), other: newNode(t, other, tripConfig)}
+			soon := tripRig{t: t, node: newNode(t, counted, tripSoon), other: newNode(t, other, tripSoon)}
 			for i := range tripCases {
 				c := &tripCases[i]
+				// pgx asks whether a connection lives that was not used for a second.
+				rig, most := calm, 900*time.Millisecond
+				if c.soon { // the next touch would be due
+					rig, most = soon, tripSoonLife/10+tripSoonLife/12
+				}
 				if !m.cold { // statements are prepared when they are run first
 					rig.run(c)
 				}
@@ -150,8 +156,7 @@ func TestRoundTrips(t *testing.T) {
 				for try := 0; slow && try < 20; try++ {
 					begun := time.Now()
 					n = rig.count(c, took)
-					// pgx asks whether a connection lives that was not used for a second.
-					slow = time.Since(begun) > 900*time.Millisecond
+					slow = time.Since(begun) > most
 				}
 				require.False(t, slow, "this machine is too slow")
 				want := m.want(c)
@@ -173,12 +178,17 @@ func tripMarks(now time.Time) int {
 	return 0
 }
 
-// tripLife makes a touch due soon.
-const tripLife = 3 * time.Second
-
 func tripConfig(c *session.Config) {
 	c.Grace, c.MinRotate = time.Millisecond, time.Millisecond
 	c.Expiry = session.OnInactivity(tripLife)
+}
+
+const tripLife, tripSoonLife = time.Hour, 3 * time.Second
+
+// tripSoon makes a touch due soon.
+func tripSoon(c *session.Config) {
+	tripConfig(c)
+	c.Expiry = session.OnInactivity(tripSoonLife)
 }
 
 // run sends the request of a case.
