@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
-	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -51,11 +52,38 @@ func buildStandIn(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("no other process may build it: %w", err)
 	}
 	defer unlock()
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", path, ".") //nolint:gosec // G204: a path of ours
-	cmd.Dir = source
 	// The flags of whoever runs the tests, for example -race, are not for it.
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "PWD="+source)
-	return path, run(cmd)
+	env := append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "PWD="+source)
+	return path, compile(ctx, source, env, "go", "build", "-buildvcs=false", "-o", path, ".")
+}
+
+// compile runs a command with all its children. They end with ctx and when the test
+// binary is interrupted: Main's handler waits for oneInstall. Where it is killed,
+// Linux kills the command; what its children do at the moment they finish.
+func compile(ctx context.Context, dir string, env []string, args ...string) error {
+	oneInstall.Lock()
+	defer oneInstall.Unlock()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	cmd := command(context.Background(), dir, nil, args...)
+	cmd.Env = env
+	endWithParent(cmd)
+	p, err := start(cmd)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.gone:
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), p.end(syscall.SIGKILL))
+	}
+	if !cmd.ProcessState.Success() {
+		return fmt.Errorf("%s: %s\n%s", args[0], cmd.ProcessState, p.log)
+	}
+	return nil
 }
 
 // standInSource returns the folder of the program's source: beside this file, or

@@ -3,9 +3,11 @@ package servers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,6 +139,45 @@ func TestStandInIsBuiltOnce(t *testing.T) {
 	after, err := os.Stat(again)
 	require.NoError(t, err)
 	require.True(t, os.SameFile(before, after), "it was linked again")
+}
+
+const sleeper = "sleep 600 & echo started; wait"
+
+// compileRole is a test binary that builds for as long as it may.
+func compileRole() error {
+	stop := here.hold()
+	fmt.Println("begun")
+	return errors.Join(compile(context.Background(), os.Getenv("FOLDER"), os.Environ(), "sh", "-c", sleeper), stop())
+}
+
+func init() { roles["compile"] = compileRole } //nolint:gochecknoinits // a role of this file
+
+// Nothing that a build has started remains when it may not go on.
+func TestCompileIsEnded(t *testing.T) {
+	if !supported {
+		t.Skip("nothing is started here")
+	}
+	t.Run("context", func(t *testing.T) {
+		dir := t.TempDir()
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, compile(ctx, dir, os.Environ(), "sh", "-c", sleeper), context.DeadlineExceeded)
+		require.Empty(t, processes(t, dir))
+	})
+	t.Run("SIGTERM", func(t *testing.T) {
+		dir := t.TempDir()
+		p := play(t, "compile", "FOLDER="+dir)
+		require.Equal(t, "begun", p.line(t))
+		require.Eventually(t, func() bool { return len(processes(t, dir)) == 2 }, 20*time.Second, 20*time.Millisecond)
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		require.Error(t, p.cmd.Wait())
+		require.Empty(t, processes(t, dir))
+	})
+	t.Run("failure", func(t *testing.T) {
+		err := compile(t.Context(), t.TempDir(), os.Environ(), "sh", "-c", "echo why; exit 3")
+		require.ErrorContains(t, err, "exit status 3")
+		require.ErrorContains(t, err, "why")
+	})
 }
 
 func TestStandInHasASource(t *testing.T) {
