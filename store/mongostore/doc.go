@@ -22,7 +22,8 @@
 //	Swap                    update; and find, if the version is another one
 //	Touch, Delete           update, delete
 //	ListOwner               find; one more if it meets expired records
-//	DeleteOwner             find and delete, for each batch of 500 records
+//	DeleteOwner             find and delete, for each batch of 500 records; one more delete
+//	                        for a batch with expired ones
 //	DeleteExpired           find and delete, for each batch
 //	EnsureIndexes           createIndexes, twice
 //
@@ -100,8 +101,10 @@
 //
 // Where it is certain that a write has changed nothing, its error wraps
 // [store.ErrRefused]: no server could be reached, no connection was free, logging
-// in failed, the server says that it never does such a write, or that it has
-// written nothing. MongoDB quotes commands, keys and documents in messages, so
+// in failed, or the write says what no server takes. Other errors of the server
+// leave the outcome open, even Unauthorized, and those with the label
+// NoWritesPerformed: they are of the last attempt, and the driver does not tell
+// whether an earlier one was sent. MongoDB quotes commands, keys and documents in messages, so
 // errors give the server's code and name and leave the message out.
 //
 // # What was not tried

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 // ServerError is an error that the server answered with, without its message:
 // MongoDB quotes keys and values in there.
 type ServerError struct {
-	// Code is the server's number for the error.
+	// Code is the server's number for the error, 0 where it gave none.
 	Code int
 	// Name is the server's name for it, empty where it gave none.
 	Name string
@@ -28,8 +27,11 @@ type ServerError struct {
 // Error implements the error interface.
 func (e *ServerError) Error() string {
 	text := fmt.Sprintf("the server answered with error %d", e.Code)
-	if e.WriteConcern {
+	switch {
+	case e.WriteConcern:
 		text = fmt.Sprintf("the server did not confirm the write: error %d", e.Code)
+	case e.Code == 0:
+		text = "the server answered with an error without a code"
 	}
 	if e.Name != "" {
 		text += " (" + e.Name + ")"
@@ -64,38 +66,42 @@ func failure(ctx context.Context, op string, e effect, err error) error {
 // explain takes out of an error of the driver what may quote a record, and says
 // whether it is certain that nothing was written.
 //
-// The driver may have sent a write before: it repeats one after a broken
-// connection or an election. Then the error is that of the last attempt, or of
-// the first one. So an error counts only if none of the attempts can have been
-// more successful.
+// The driver repeats a write after a broken connection or an election, as often as
+// there is time where the context has a deadline. The error is that of one of the
+// attempts, and does not say how many there were. So an error counts only if it
+// comes from the first attempt, or if every attempt meets it. The label
+// NoWritesPerformed is about its own attempt alone.
 func explain(err error) (cause error, refused bool) {
 	if e, ok := errors.AsType[mongo.WriteException](err); ok {
-		unwritten := e.HasErrorLabel(noWrites)
 		switch {
 		case e.WriteConcernError != nil:
 			return &ServerError{Code: e.WriteConcernError.Code, Name: e.WriteConcernError.Name, WriteConcern: true}, false
 		case len(e.WriteErrors) > 0:
 			code := e.WriteErrors[0].Code
-			return &ServerError{Code: code}, unwritten || refuses(code)
+			return &ServerError{Code: code}, refuses(code)
 		}
-		return errors.New("the server did not say what was wrong"), unwritten
+		return errors.New("the server did not say what was wrong"), false
 	}
-	if e, ok := errors.AsType[mongo.CommandError](err); ok && e.Code != 0 {
-		return &ServerError{Code: int(e.Code), Name: e.Name}, e.HasErrorLabel(noWrites) || refuses(int(e.Code))
+	refused = unsent(err)
+	if e, ok := errors.AsType[mongo.CommandError](err); ok && (len(e.Raw) > 0 || !e.HasErrorLabel(networkError)) {
+		return &ServerError{Code: int(e.Code), Name: e.Name}, refused || refuses(int(e.Code))
 	}
-	return err, unsent(err)
+	if strings.HasPrefix(err.Error(), "connection pool for ") {
+		return errCleared, false // it quotes the error of another operation
+	}
+	return err, refused
 }
 
-// noWrites is the label of an error that changed nothing; newer servers give it. See
-// https://github.com/mongodb/specifications/blob/master/source/retryable-writes/retryable-writes.md.
-const noWrites = "NoWritesPerformed"
+// networkError is the label of errors that are no answers.
+const networkError = "NetworkError"
 
-// unsent says that there was no connection to send anything on.
+var errCleared = errors.New("the connection pool was cleared because another operation had failed")
+
+// unsent says that there was no connection to send anything on. These errors are
+// of the first attempt: in place of them a later attempt returns the error of the
+// one before.
 func unsent(err error) bool {
 	if errors.Is(err, mongo.ErrClientDisconnected) {
-		return true
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return true
 	}
 	// The driver has no stable names for these.
@@ -106,25 +112,16 @@ func unsent(err error) bool {
 		connected && strings.HasPrefix(text, "connection(") && strings.HasPrefix(handshake, "error occurred during connection handshake")
 }
 
-// refusals are the codes of errors that a write always meets, however often it is
-// sent: because of what it says, who sends it or what the database is. See
+// refusals are the codes of errors that are due to what a command says, so that
+// every attempt meets them. Those that are due to rights, to rules of the collection
+// or to the state of a server are not among them: it may have been another one when
+// an earlier attempt was made. See
 // https://www.mongodb.com/docs/manual/reference/error-codes/.
 var refusals = []int{
-	2,     // BadValue
 	9,     // FailedToParse
-	13,    // Unauthorized
 	14,    // TypeMismatch
-	18,    // AuthenticationFailed
-	20,    // IllegalOperation
-	59,    // CommandNotFound
-	72,    // InvalidOptions
 	73,    // InvalidNamespace
-	115,   // CommandNotSupported
-	121,   // DocumentValidationFailure
-	166,   // CommandNotSupportedOnView
 	10334, // BSONObjectTooLarge
-	duplicateKey,
-	17280, // KeyTooLong
 }
 
 const duplicateKey = 11000

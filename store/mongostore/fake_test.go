@@ -20,6 +20,8 @@ type fake struct {
 	mu     sync.Mutex
 	answer func(name string, n int) bson.D // nil ends the connection
 	seen   []string                        // names of the commands
+
+	secondary bool // it is no primary any more
 }
 
 // ok is the answer that says that all went well and one document was concerned.
@@ -117,13 +119,24 @@ func (f *fake) exchange(conn net.Conn) error {
 	return err
 }
 
+// stepDown makes it a secondary.
+func (f *fake) stepDown() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.secondary = true
+}
+
 func (f *fake) reply(name string) bson.D {
 	switch name {
 	case "hello", "isMaster", "ismaster":
+		f.mu.Lock()
+		primary := !f.secondary
+		f.mu.Unlock()
 		return bson.D{
 			{Key: "ok", Value: 1.0},
-			{Key: "isWritablePrimary", Value: true},
-			{Key: "ismaster", Value: true},
+			{Key: "isWritablePrimary", Value: primary},
+			{Key: "ismaster", Value: primary},
+			{Key: "secondary", Value: !primary},
 			{Key: "setName", Value: "rs"},
 			{Key: "hosts", Value: bson.A{f.addr}},
 			{Key: "me", Value: f.addr},

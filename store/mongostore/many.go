@@ -16,6 +16,8 @@ const (
 	patience = 3 * time.Second
 	// longestPause is how long to wait before looking at them again, at most.
 	longestPause = 32 * time.Millisecond
+	// closeTime is how long telling the server that a list is not read on may take.
+	closeTime = time.Second
 )
 
 var errStays = errors.New("what is to be removed stays: reads show what is not there any more, or others are always faster")
@@ -60,7 +62,11 @@ func (s *Store) find(ctx context.Context, op string, condition bson.D, limit int
 		found = append(found, slices.Clone(cursor.Current))
 	}
 	err = cursor.Err()
-	if closed := cursor.Close(ctx); err == nil {
+	// The server would keep it for minutes if the end of the context kept us from
+	// closing it.
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	if closed := cursor.Close(closing); err == nil {
 		err = closed
 	}
 	if err != nil {
@@ -74,8 +80,11 @@ func among(keys bson.A) bson.E {
 }
 
 // deleteKeys deletes those of some keys that conditions are true of. So many
-// records have been deleted before, by the same call.
+// documents have been deleted before, by the same call. Without keys it does nothing.
 func (s *Store) deleteKeys(ctx context.Context, op string, before int64, keys bson.A, conditions ...bson.E) (int64, error) {
+	if len(keys) == 0 {
+		return 0, nil
+	}
 	res, err := s.c.DeleteMany(ctx, append(bson.D{among(keys)}, conditions...))
 	var n int64
 	if res != nil {

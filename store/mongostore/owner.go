@@ -3,6 +3,7 @@ package mongostore
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -63,9 +64,10 @@ func (s *Store) ListOwner(ctx context.Context, owner string, after store.Key, li
 }
 
 // DeleteOwner implements [store.OwnerIndex]. The empty owner owns nothing. It
-// deletes a batch of records at a time, in the order of their keys, and leaves
-// expired ones to be removed as such. A record that becomes owner's meanwhile may
-// be deleted or not.
+// deletes a batch of records at a time, in the order of their keys, and those that
+// have expired as well, which it does not count: a node whose clock is behind could
+// lengthen their life. A record that becomes owner's meanwhile may be deleted or
+// not.
 func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.Key) (int64, error) {
 	const op = "delete owner"
 	ctx, err := s.begin(ctx, op, writes)
@@ -76,53 +78,68 @@ func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.K
 	for _, key := range except {
 		kept[key] = struct{}{}
 	}
-	var deleted int64
+	var sum tally
 	for after := (store.Key{}); ; {
 		page, err := s.page(ctx, op, ownedAfter(owner, after))
 		if err != nil {
-			return deleted, err
+			return sum.living, err
 		}
-		n, err := s.deleteOwned(ctx, owner, page, kept, deleted)
-		deleted += n
-		if err != nil || len(page) < s.config.batch {
-			return deleted, err
+		if err := s.deleteOwned(ctx, owner, page, kept, &sum); err != nil || len(page) < s.config.batch {
+			return sum.living, err
 		}
 		after = page[len(page)-1].key
 	}
 }
 
-// deleteOwned deletes those that are live and not kept. It looks again for
+// tally counts deleted documents. Only those that were live are told.
+type tally struct{ living, expired int64 }
+
+func (t tally) all() int64 { return t.living + t.expired }
+
+// deleteOwned deletes those that are not kept, and adds to sum. It looks again for
 // those it has not deleted, until none of them is owner's any more.
-func (s *Store) deleteOwned(ctx context.Context, owner string, page []found, kept map[store.Key]struct{}, before int64) (int64, error) {
+func (s *Store) deleteOwned(ctx context.Context, owner string, page []found, kept map[store.Key]struct{}, sum *tally) error {
 	const op = "delete owner"
 	owned := bson.E{Key: fieldOwner, Value: ownerValue(owner)}
-	var deleted int64
+	page = slices.DeleteFunc(page, func(f found) bool {
+		_, ok := kept[f.key]
+		return ok
+	})
 	var waiting stall
-	for {
+	for len(page) > 0 {
 		moment := now()
-		keys := bson.A{}
+		var living, dead, keys bson.A
 		for _, f := range page {
-			if _, ok := kept[f.key]; !ok && f.expires > moment {
-				keys = append(keys, binary(f.key[:]))
+			key := binary(f.key[:])
+			keys = append(keys, key)
+			if f.expires > moment {
+				living = append(living, key)
+			} else {
+				dead = append(dead, key)
 			}
 		}
-		if len(keys) == 0 {
-			return deleted, nil
+		before := sum.all()
+		n, err := s.deleteKeys(ctx, op, before, living, owned, live())
+		sum.living += n
+		if err != nil {
+			return err
 		}
-		n, err := s.deleteKeys(ctx, op, before+deleted, keys, owned, live())
-		deleted += n
-		if err != nil || n == int64(len(keys)) {
-			return deleted, err
+		// One whose life was lengthened meanwhile is found again, and counted.
+		n, err = s.deleteKeys(ctx, op, sum.all(), dead, owned, expired())
+		sum.expired += n
+		if err != nil || sum.all()-before == int64(len(keys)) {
+			return err
 		}
 		if page, err = s.page(ctx, op, bson.D{among(keys), owned}); err != nil {
-			return deleted, err
+			return err
 		}
 		if len(page) < len(keys) {
 			waiting.headway()
 		} else if !waiting.again(ctx) {
-			return deleted, failure(ctx, op, reads, errStays)
+			return failure(ctx, op, reads, errStays)
 		}
 	}
+	return nil
 }
 
 // found is what has to be known about a document to remove it.

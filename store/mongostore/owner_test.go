@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/typedsession/session/store"
 	"github.com/typedsession/session/store/mongostore"
@@ -160,7 +161,7 @@ func TestDeleteOwnerInAStorm(t *testing.T) {
 	kept.Range(func(any, any) bool { t.Error("a record is missing"); return false })
 }
 
-// Expired records are passed over, not counted, and left.
+// Expired records are passed over in lists; they are deleted, but not counted.
 func TestOwnerWithExpiredRecords(t *testing.T) {
 	t.Parallel()
 	c := newCollection(t)
@@ -172,9 +173,31 @@ func TestOwnerWithExpiredRecords(t *testing.T) {
 	n, err := s.DeleteOwner(t.Context(), "ada")
 	require.NoError(t, err)
 	require.EqualValues(t, 10, n)
-	n, err = s.DeleteExpired(t.Context(), 100)
+	left, err := c.CountDocuments(t.Context(), bson.D{})
 	require.NoError(t, err)
-	require.EqualValues(t, 10, n)
+	require.Zero(t, left)
+}
+
+// Once an owner's sessions were revoked, a node whose clock is behind cannot
+// lengthen the life of one that has expired by the clock of the node that did it.
+func TestDeleteOwnerByANodeThatIsAhead(t *testing.T) {
+	t.Parallel()
+	c := newCollection(t)
+	s := mongostore.New(c)
+	key, r := newKey(), newRecord("ada")
+	r.Expires = time.Now().Add(-time.Second)
+	require.NoError(t, s.Insert(t.Context(), key, r))
+	n, err := s.DeleteOwner(t.Context(), "ada")
+	require.NoError(t, err)
+	require.Zero(t, n)
+	// What Touch sends from a node that is a minute behind.
+	behind := time.Now().Add(-time.Minute)
+	_, err = c.UpdateOne(t.Context(),
+		bson.D{{Key: "_id", Value: bson.Binary{Data: key[:]}}, {Key: "v", Value: r.Version}, {Key: "x", Value: bson.D{{Key: "$gt", Value: behind}}}},
+		bson.D{{Key: "$max", Value: bson.D{{Key: "x", Value: behind.Add(time.Hour)}}}})
+	require.NoError(t, err)
+	_, err = s.Load(t.Context(), key)
+	require.ErrorIs(t, err, store.ErrNotFound)
 }
 
 func TestListOwnerLimits(t *testing.T) {

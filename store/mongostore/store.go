@@ -97,6 +97,9 @@ func now() bson.DateTime { return date(time.Now()) }
 // live is the condition that a document has not expired.
 func live() bson.E { return bson.E{Key: fieldExpires, Value: bson.D{{Key: "$gt", Value: now()}}} }
 
+// expired is the condition that it has.
+func expired() bson.E { return bson.E{Key: fieldExpires, Value: bson.D{{Key: "$lte", Value: now()}}} }
+
 func byID(key store.Key) bson.D { return bson.D{{Key: fieldID, Value: binary(key[:])}} }
 
 // ofVersion is the condition that a document is live and has a version.

@@ -23,7 +23,7 @@ func (s *Store) DeleteExpired(ctx context.Context, limit int) (int64, error) {
 		if wanted <= 0 {
 			return total, ctx.Err()
 		}
-		due := bson.E{Key: fieldExpires, Value: bson.D{{Key: "$lte", Value: now()}}}
+		due := expired()
 		found, err := s.find(ctx, op, bson.D{due}, int(wanted), options.Find().SetProjection(bson.D{{Key: fieldID, Value: 1}}))
 		if err != nil || len(found) == 0 {
 			return total, err
