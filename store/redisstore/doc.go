@@ -30,7 +30,7 @@
 //
 // The driver is github.com/redis/go-redis/v9, and sends each write once,
 // whatever MaxRetries says: a write whose answer is lost would be done twice
-// otherwise. It repeats reads and deletions.
+// otherwise. The driver repeats reads; Delete repeats itself once.
 //
 //   - ContextTimeoutEnabled should be on. With it a call ends at the deadline of its
 //     context. Without it, and when a context is cancelled, a call that waits for an
@@ -58,8 +58,9 @@
 //     default, a crash of the machine loses the last second; with always nothing.
 //   - Replicas come after. A failover loses what the new master did not have yet:
 //     logouts, and what the list of an owner knows of a new session. With [WithWait] a
-//     deletion is not over before replicas have it. min-replicas-to-write keeps a
-//     master that has lost its replicas from taking writes.
+//     deletion, or an entry in that list, is not over before replicas have it.
+//     min-replicas-to-write keeps a master that has lost its replicas from taking
+//     writes.
 //   - The rights that the store needs are those to its prefix and to get, set, del,
 //     eval, evalsha, getrange, setrange, pexpireat, pexpiretime, zadd, zrem,
 //     zrangebylex, zrandmember and time; to wait with WithWait, and to asking and cluster on a cluster.

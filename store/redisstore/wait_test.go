@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -306,10 +307,14 @@ func TestSlotMovesToANodeThatJoins(t *testing.T) {
 	poll(t, func() bool {
 		left := 0
 		for _, node := range nodes {
-			slots, err := node.ClusterSlots(ctx).Result()
+			shards, err := node.ClusterShards(ctx).Result()
 			require.NoError(t, err)
-			for _, r := range slots {
-				for slot := r.Start; r.Nodes[0].ID == ids[joins] && slot <= r.End; slot++ {
+			at := slices.IndexFunc(shards, func(s redis.ClusterShard) bool {
+				return slices.ContainsFunc(s.Nodes, func(n redis.Node) bool { return n.ID == ids[joins] })
+			})
+			require.GreaterOrEqual(t, at, 0)
+			for _, r := range shards[at].Slots {
+				for slot := r.Start; slot <= r.End; slot++ {
 					left++
 					for _, i := range []int{home, joins, 3 - home - joins} {
 						require.NoError(t, nodes[i].Do(ctx, "cluster", "setslot", slot, "node", ids[home]).Err())
