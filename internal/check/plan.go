@@ -82,7 +82,7 @@ func (c *checker) standalone(ctx context.Context) error {
 		for _, args := range [][]string{
 			{"go", "build", "-o", os.DevNull, "./..."}, // or a lone program is written into its module
 			{"go", "vet", "./..."},
-			{"go", "test", "./..."},
+			{"go", "test", "-short", parallel, "./..."}, // all tests have run with the race detector
 		} {
 			if err := c.run(ctx, command{dir: dir, env: []string{alone}, args: args}); err != nil {
 				return err

@@ -51,6 +51,14 @@ var backends = []backend{
 	mongoBackend(),
 }
 
+// long leaves a test out where -short asks for a look only.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes long")
+	}
+}
+
 // onStores runs a test on each kind of store.
 func onStores(t *testing.T, test func(t *testing.T, b backend)) {
 	t.Helper()

@@ -17,6 +17,7 @@ import (
 // Two nodes count in one session: every page that was answered with 200 counts.
 func TestHTTPIncrements(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
 		const workers, each = 16, 200
 		nodes := newNodes(t, b.site(t), 2)
@@ -140,6 +141,7 @@ func atOnce(t *testing.T, visitor *browser, nodes []*node, tabs int, p page) (an
 
 func TestHTTPOneTakesOnce(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
 		nodes := newNodes(t, b.site(t), 2)
 		visitor := newBrowser(t)

@@ -13,6 +13,7 @@ import (
 // Owners are told apart by their bytes, also in the scope with the longest name.
 func TestLimitsOfOwners(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
 		for _, scope := range []session.Scope{{}, session.NewScope(strings.Repeat("s", 64))} {
 			nodes := newNodes(t, b.site(t), 2, func(c *session.Config) { c.Scope = scope })
@@ -64,6 +65,7 @@ func TestLimitsOfOwners(t *testing.T) {
 // A store takes what Config.MaxBytes allows, beyond the default.
 func TestLimitsRaised(t *testing.T) {
 	t.Parallel()
+	long(t)
 	const size, limit = 8 << 20, 8<<20 + 100
 	onStores(t, func(t *testing.T, b backend) {
 		nodes := newNodes(t, b.site(t), 2, func(c *session.Config) { c.MaxBytes = limit })

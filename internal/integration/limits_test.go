@@ -199,6 +199,7 @@ const limitNoOwner = "session: an owner must be non-empty, valid UTF-8 without N
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
 		nodes := newNodes(t, b.site(t), 2)
 		for _, c := range limitCases {

@@ -19,6 +19,7 @@ import (
 // once, and nothing else is, but for what was reported as unknown.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
 		const workers, each = 8, 30
 		place := b.site(t)

@@ -21,6 +21,7 @@ import (
 // certainly was not, and nothing twice.
 func TestOwnerStormListing(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
 		h := newStorm(t, b)
 		h.fill(230) // more than two pages of a listing
@@ -34,6 +35,7 @@ func TestOwnerStormListing(t *testing.T) {
 // notices.
 func TestOwnerStormRevocation(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
 		h := newStorm(t, b)
 		h.fill(8)

@@ -13,6 +13,7 @@ import (
 // A pooler gives each statement another connection.
 func TestPostgreSQLBehindPgBouncer(t *testing.T) {
 	t.Parallel()
+	long(t)
 	bouncer := servers.StartPgBouncer(t, servers.PostgreSQL(t))
 	srv := postgres
 	srv.dsn = func(t testing.TB) string { t.Helper(); return bouncer.Database(t) }

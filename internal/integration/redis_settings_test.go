@@ -40,6 +40,7 @@ var redisSettings = map[string]func(t *testing.T){
 
 func TestRedisSettings(t *testing.T) {
 	t.Parallel()
+	long(t)
 	rows := storesDoc(t).table(t, "redis settings")
 	require.Len(t, rows, len(redisSettings))
 	for _, row := range rows {

@@ -21,6 +21,7 @@ import (
 // everything again, and what was acknowledged is there.
 func TestRestart(t *testing.T) {
 	t.Parallel()
+	long(t)
 	for _, b := range backends {
 		if b.alone == nil {
 			continue

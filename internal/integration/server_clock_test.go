@@ -142,6 +142,7 @@ func addZone(t *testing.T, sub *subject) (name string) {
 // The hour that comes twice, as the clocks go back, counts twice.
 func TestMariaDBSummerTime(t *testing.T) {
 	t.Parallel()
+	long(t)
 	sub := maria.newSubject(t)
 	autumnZone := addZone(t, sub)
 	at := func(seconds int, zone string) *subject {

@@ -216,6 +216,7 @@ func TestServerLockTimeoutIsRepeated(t *testing.T) {
 
 func TestMariaDBTooBig(t *testing.T) {
 	t.Parallel()
+	long(t)
 	plain := maria.newSubject(t)
 	limit := plain.number(t, "SELECT @@global.max_allowed_packet")
 	if limit > 32<<20 {

@@ -34,6 +34,7 @@ func nodes(t *testing.T, sub *subject, n int) (all []*session.Manager) {
 // Two nodes count in one session, at each level of isolation: nothing is lost.
 func TestServerNodesCountInOneSession(t *testing.T) {
 	t.Parallel()
+	long(t)
 	for name, srv := range map[string]server{
 		"PostgreSQL":               postgres,
 		"PostgreSQL, serializable": postgres.with("default_transaction_isolation=serializable"),

@@ -37,6 +37,7 @@ func insertOnMany(t *testing.T, s *sqlstore.Store, first, n int, d time.Duration
 
 func TestServerSweepIsExact(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onServers(t, func(t *testing.T, srv server) {
 		const expired, live, limit = 5000, 4000, 730
 		sub := srv.newSubject(t)

@@ -23,6 +23,7 @@ func modes(srv server) []server {
 
 func TestServerBytesComeBack(t *testing.T) {
 	t.Parallel()
+	long(t)
 	onServers(t, func(t *testing.T, srv server) {
 		all := make([]byte, 256)
 		for i := range all {

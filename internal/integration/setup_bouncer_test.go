@@ -20,6 +20,7 @@ import (
 // depends on the version of PgBouncer and is only logged; no record is lost to them.
 func TestSetupPgBouncerModes(t *testing.T) {
 	t.Parallel()
+	long(t)
 	pg := servers.PostgreSQL(t)
 	for _, pooling := range []string{"session", "transaction", "statement"} {
 		bouncer := servers.StartPgBouncer(t, pg, servers.Pooling(pooling))

@@ -132,6 +132,7 @@ func TestSetupMongoIsAway(t *testing.T) {
 // A session whose former owner's part is kept too may need twice Config.MaxBytes.
 func TestSetupMongoLimit(t *testing.T) {
 	t.Parallel()
+	long(t)
 	for size, fits := range map[int]bool{7 << 20: true, 9 << 20: false} {
 		n := newNodes(t, mongoBackend().site(t), 1, func(c *session.Config) { c.MaxBytes = size + 100 })[0]
 		ada := newBrowser(t)

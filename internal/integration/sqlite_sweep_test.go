@@ -24,6 +24,7 @@ func insertMany(t testing.TB, s *sqlstore.Store, first, n int, d time.Duration) 
 
 func TestSweepIsExact(t *testing.T) {
 	t.Parallel()
+	long(t)
 	inBubble(t, func(t *testing.T, s *sqlstore.Store, db *sql.DB) {
 		const each, limit = 500, 230
 		insertMany(t, s, 0, each, time.Minute)      // expire
@@ -88,6 +89,7 @@ func TestSweepLimit(t *testing.T) {
 // that none are left is right.
 func TestSweepsTogether(t *testing.T) {
 	t.Parallel()
+	long(t)
 	const expired, live, limit = 3000, 500, 400
 	path := newPath(t)
 	db := openSQLite(t, dsn(path, recommended))

@@ -103,6 +103,7 @@ func TestSQLiteKeepsTheLaws(t *testing.T) {
 // All laws on one store, while other processes of a site would use it too.
 func TestSQLiteKeepsTheLawsTogether(t *testing.T) {
 	t.Parallel()
+	long(t)
 	path := newPath(t)
 	stores := []*sqlstore.Store{
 		migrated(t, openSQLite(t, dsn(path, bare))),

@@ -109,6 +109,7 @@ func requireWritten(t *testing.T, s *sqlstore.Store, n int) {
 // No visitor may ever hear that the database is locked, whatever the DSN says.
 func TestWriters(t *testing.T) {
 	t.Parallel()
+	long(t)
 	for name, c := range map[string]struct {
 		options string
 		with    []sqlstore.Option

@@ -55,6 +55,7 @@ func TestRedisClusterIsMissing(t *testing.T) {
 }
 
 func TestRedisClusterNodesComeBack(t *testing.T) {
+	long(t)
 	var c *Cluster
 	t.Run("inner", func(t *testing.T) {
 		c = StartRedisCluster(t)
@@ -79,6 +80,7 @@ func TestRedisClusterNodesComeBack(t *testing.T) {
 }
 
 func TestRedisClusterReplicaTakesOver(t *testing.T) {
+	long(t)
 	c := StartRedisCluster(t, WithReplicas(1))
 	require.Len(t, c.Addrs(), 6)
 	role := func(s *Server) string {

@@ -193,3 +193,11 @@ func TestFailureHasTheLog(t *testing.T) {
 	require.ErrorContains(t, err, "it ended at once")
 	require.Empty(t, processes(t, s.dir))
 }
+
+// long leaves a test out where -short asks for a look only.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes long")
+	}
+}

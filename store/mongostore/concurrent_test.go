@@ -16,6 +16,7 @@ import (
 // Two nodes that count together lose nothing.
 func TestIncrements(t *testing.T) {
 	t.Parallel()
+	long(t)
 	const workers, each = 16, 12
 	uri := newDatabase(t)
 	nodes := []*mongostore.Store{mongostore.New(collection(t, uri)), mongostore.New(collection(t, uri))}

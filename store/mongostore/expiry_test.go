@@ -121,6 +121,7 @@ func fill(t testing.TB, c *mongo.Collection, n int, owner string) {
 // Sweeps of two nodes at once remove what has expired, and nothing else.
 func TestSweep(t *testing.T) {
 	t.Parallel()
+	long(t)
 	const n = 5000
 	uri := newDatabase(t)
 	c := collection(t, uri)

@@ -36,6 +36,7 @@ func listed(t *testing.T, s *mongostore.Store, owner string, limit int) []store.
 // Random steps, and after each the owners have what a map says they have.
 func TestOwnersAgainstAModel(t *testing.T) {
 	t.Parallel()
+	long(t)
 	s := newStore(t, mongostore.WithBatch(2))
 	owners := []string{"", "ada", "Ada", "grace", strings.Repeat("\U0001f512", 128)}
 	model := map[store.Key]store.Record{}
@@ -103,6 +104,7 @@ func TestOwnersAgainstAModel(t *testing.T) {
 // deletes nothing of another owner.
 func TestDeleteOwnerInAStorm(t *testing.T) {
 	t.Parallel()
+	long(t)
 	s := newStore(t, mongostore.WithBatch(5))
 	const workers, each = 4, 15
 	var lost, deleted atomic.Int64 // records that were gone, records that were said to be
@@ -219,6 +221,7 @@ func TestListOwnerLimits(t *testing.T) {
 // moves.
 func TestDeleteOwnerOfRecordsThatMove(t *testing.T) {
 	t.Parallel()
+	long(t)
 	s := newStore(t)
 	const n = 20
 	var stop atomic.Bool

@@ -115,3 +115,11 @@ func newRecord(owner string) store.Record {
 		Expires: time.Now().Add(time.Hour).Truncate(time.Millisecond),
 	}
 }
+
+// long leaves a test out where -short asks for a look only.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes long")
+	}
+}

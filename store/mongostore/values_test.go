@@ -14,6 +14,7 @@ import (
 
 func TestLargeData(t *testing.T) {
 	t.Parallel()
+	long(t)
 	s := newStore(t)
 	for _, n := range []int{0, 1, 1 << 10, 1 << 20, 5 << 20} {
 		key, r := newKey(), newRecord("ada")
@@ -62,6 +63,7 @@ func TestSizeLimit(t *testing.T) {
 // Owners are compared byte by byte, whatever text they are.
 func TestAnyOwner(t *testing.T) {
 	t.Parallel()
+	long(t)
 	s := newStore(t)
 	owners := []string{
 		strings.Repeat("a", 512), strings.Repeat("\u00e9", 256), strings.Repeat("\U0010ffff", 128), "\x01", "$o", "o.x", `"`, "e\u0301", "\u00e9", "\ufeff",
