@@ -349,7 +349,8 @@ func TestReplicaTakesOver(t *testing.T) {
 	t.Parallel()
 	cl := servers.StartRedisCluster(t, servers.WithReplicas(1))
 	c := clusterOf(t, cl.Addrs())
-	s := on(c, redisstore.WithWait(1, 2*time.Second))
+	p := redisstore.WithPrefix(prefix())
+	s := redisstore.New(c, p, redisstore.WithWait(1, 2*time.Second))
 	ctx := t.Context()
 	var keys, gone []store.Key
 	for range 30 {
@@ -369,9 +370,10 @@ func TestReplicaTakesOver(t *testing.T) {
 		requireGone(t, s, key)
 	}
 	require.ElementsMatch(t, keys, listed(t, s, "ada", 7))
+	plain := redisstore.New(c, p) // the new master has no replica
 	r := record("bob")
-	key := put(t, s, r)
-	_, err := s.Swap(ctx, key, r.Version, record("bob"))
+	key := put(t, plain, r)
+	_, err := plain.Swap(ctx, key, r.Version, record("bob"))
 	require.NoError(t, err)
 }
 
