@@ -55,8 +55,8 @@ func clusterOf(t testing.TB, addrs []string) *redis.ClusterClient {
 func prefix() string { return "test-" + rand.Text()[:10] + ":" }
 
 // on returns a store with a prefix of its own.
-func on(c redis.UniversalClient, opts ...redisstore.Option) *redisstore.Store {
-	return redisstore.New(c, append([]redisstore.Option{redisstore.WithPrefix(prefix())}, opts...)...)
+func on(c redis.UniversalClient) *redisstore.Store {
+	return redisstore.New(c, redisstore.WithPrefix(prefix()))
 }
 
 func newKey() (k store.Key) {
