@@ -6,7 +6,7 @@
 // With -install it first installs what is missing: tools, into a folder that git
 // ignores, and database servers, as packages of Debian. Without it a missing tool is
 // a failure that names the command to run, and the tests of a missing server are
-// skipped. With -long it does what takes longer instead.
+// skipped. With -long or -prove it does what takes longer instead.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/typedsession/session/internal/servers"
 )
 
-const usage = `Usage: go run ./internal/check [-install] [-long]
+const usage = `Usage: go run ./internal/check [-install] [-long | -prove TIME [-seed N]]
 
 Runs every check of the repository and exits with 1 if one of them fails.
 
@@ -32,12 +32,18 @@ Runs every check of the repository and exits with 1 if one of them fails.
              packages with the database servers that tests start and stop
   -long      instead of the checks, fuzz every target for one minute, plant bugs
              that the fuzzing has to find, and run many random histories
+  -prove     instead of the checks, try to refute the promises: histories, schedules,
+             mutants, faults and crashes on every store, for so long in each test,
+             for example 30m
+  -seed      what is random in -prove; without it another one every time. It is
+             printed
 `
 
 // checker is one run of this program.
 type checker struct {
 	shell
 	install bool
+	proof   proof
 	modules []string // those of go.work, relative to the root, slashes
 	noRace  string   // why the race detector cannot be used; empty if it can
 }
@@ -45,16 +51,19 @@ type checker struct {
 func main() {
 	install := flag.Bool("install", false, "")
 	long := flag.Bool("long", false, "")
+	var p proof
+	flag.DurationVar(&p.time, "prove", 0, "")
+	flag.Uint64Var(&p.seed, "seed", 0, "")
 	flag.Usage = func() { _, _ = io.WriteString(flag.CommandLine.Output(), usage) }
 	flag.Parse()
-	if flag.NArg() > 0 {
+	if flag.NArg() > 0 || p.time < 0 || p.time > 0 && *long || p.time == 0 && p.seed > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
 	ctx, cancel := context.WithCancel(ctx)
 	go cancelWhenOrphaned(ctx, cancel)
-	err := check(ctx, *install, *long)
+	err := check(ctx, *install, *long, p)
 	cancel()
 	stop()
 	if err != nil {
@@ -63,7 +72,7 @@ func main() {
 	}
 }
 
-func check(ctx context.Context, install, long bool) error {
+func check(ctx context.Context, install, long bool, p proof) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return err
@@ -75,7 +84,7 @@ func check(ctx context.Context, install, long bool) error {
 	if err := os.Unsetenv("GOWORK"); err != nil {
 		return err
 	}
-	c := &checker{shell: shell{root: root, out: os.Stdout}, install: install}
+	c := &checker{shell: shell{root: root, out: os.Stdout}, install: install, proof: p}
 	if c.modules, err = c.workspace(ctx); err != nil {
 		return err
 	}
@@ -84,7 +93,10 @@ func check(ctx context.Context, install, long bool) error {
 	}
 	c.describe(long)
 	steps := c.plan()
-	if long {
+	switch {
+	case p.time > 0:
+		steps = c.proofPlan()
+	case long:
 		if steps, err = c.longPlan(ctx); err != nil {
 			return err
 		}

@@ -29,14 +29,9 @@ func (c *checker) plan() []step {
 		for _, t := range tools {
 			steps = append(steps, step{"install " + t.name, func(ctx context.Context) error { return c.installTool(ctx, t) }})
 		}
-		steps = append(steps, step{"install servers", func(ctx context.Context) error {
-			return servers.Install(ctx, c.out, tested...)
-		}})
+		steps = append(steps, c.installServers())
 	}
-	var withServers []string
-	if c.install {
-		withServers = []string{required}
-	}
+	withServers := c.withServers()
 	steps = append(
 		steps,
 		step{"modules", c.checkModules},
@@ -59,6 +54,20 @@ func (c *checker) plan() []step {
 		step{"vet for darwin/arm64", c.goStep([]string{"GOOS=darwin", "GOARCH=arm64", "CGO_ENABLED=0"}, "vet", "work")},
 		step{"vet for windows/amd64", c.goStep([]string{"GOOS=windows", "GOARCH=amd64", "CGO_ENABLED=0"}, "vet", "work")},
 	)
+}
+
+func (c *checker) installServers() step {
+	return step{"install servers", func(ctx context.Context) error {
+		return servers.Install(ctx, c.out, tested...)
+	}}
+}
+
+// withServers is the environment of tests that need servers.
+func (c *checker) withServers() []string {
+	if c.install {
+		return []string{required}
+	}
+	return nil
 }
 
 func (c *checker) goStep(env []string, args ...string) func(context.Context) error {
