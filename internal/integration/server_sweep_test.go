@@ -151,7 +151,9 @@ func TestPostgreSQLSweepPassesOverLocks(t *testing.T) {
 	require.EqualValues(t, 19, n)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NoError(t, tx.Rollback())
+	// The server may hear late that nobody waits any more, and delete it for the first call.
 	n, err = sub.DeleteExpired(t.Context(), 100)
 	require.NoError(t, err)
-	require.EqualValues(t, 1, n)
+	require.LessOrEqual(t, n, int64(1))
+	require.Zero(t, sub.rows(t))
 }
