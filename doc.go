@@ -85,6 +85,10 @@
 //     starts no goroutine. A limit met is a typed error, and nothing is lost.
 //
 // A store whose backend cannot keep a promise says so in its documentation. Not
-// promised: dependencies between keys are not checked (write skew), and two first
-// requests without a cookie make two sessions, of which the browser keeps one.
+// promised: dependencies between keys are not checked (write skew). And where
+// responses that set the cookie are under way together, the browser keeps what the
+// last one to arrive says: one of the two sessions that two first requests make; the
+// credential of a Rotate that a later login has replaced; or, after a logout, no
+// cookie although a later login sent one. At worst the visitor has to log in, or
+// out, once more. No order shows a session again that an acknowledged logout ended.
 package session

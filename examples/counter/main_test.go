@@ -79,7 +79,7 @@ type server struct {
 func start(t *testing.T, program string, args ...string) *server {
 	t.Helper()
 	// The context of t ends before its cleanups run, which stop the program.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Minute)
 	cmd := exec.CommandContext(ctx, program, append([]string{"-addr", "127.0.0.1:0"}, args...)...)
 	cmd.Dir = filepath.Dir(program)
 	out, err := cmd.StdoutPipe()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"html/template"
 	"log"
@@ -29,7 +30,7 @@ func newHandler(manager *session.Manager, cfg middleware.Config) (http.Handler, 
 }
 
 func count(w http.ResponseWriter, r *http.Request) {
-	n, err := Counter.Update(r.Context(), func(n *int) error { *n++; return nil })
+	n, err := visit(r.Context())
 	if err != nil {
 		fail(w, err)
 		return
@@ -47,6 +48,18 @@ func count(w http.ResponseWriter, r *http.Request) {
 	if err := page.Execute(w, map[string]any{"Visits": n, "Farewell": farewell}); err != nil {
 		log.Print(err)
 	}
+}
+
+// visit counts a visit. It saves before it looks: while other requests count in the
+// same session, what Update returns is not yet what will be stored.
+func visit(ctx context.Context) (int, error) {
+	if _, err := Counter.Update(ctx, func(n *int) error { *n++; return nil }); err != nil {
+		return 0, err
+	}
+	if err := session.FromContext(ctx).Save(ctx); err != nil {
+		return 0, err
+	}
+	return Counter.Get(ctx)
 }
 
 // reset ends the session; the message goes into a new one.

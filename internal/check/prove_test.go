@@ -24,7 +24,7 @@ func TestProofsHaveNames(t *testing.T) {
 	names := regexp.MustCompile(proofTests)
 	for name, want := range map[string]bool{
 		"TestHistories": true, "TestSchedulesOfThree": true, "TestMutants": true, "TestCrash": true, "TestFaults": true,
-		"TestPrograms": true, "TestOrders": true, "TestOwner": false, "TestPlanted": false,
+		"TestPromise1_TwoPrograms": true, "TestPromise2_BrowserOrderLong": true, "TestOwner": false, "TestPlanted": false,
 	} {
 		require.Equal(t, want, names.MatchString(name), name)
 	}
