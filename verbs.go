@@ -112,6 +112,10 @@ func (s *Session) change(ctx context.Context, f func() error) error {
 // concurrent logins in one session both succeed, the later one in a new session
 // with only its own values.
 //
+// A login whose owner [Manager.RevokeOwner] revokes meanwhile ends its session, and
+// the commit fails with [ErrDestroyed]. So does one that cannot ask whether that
+// happened, with a [*StoreError]: the visitor has to log in again.
+//
 // owner is any UTF-8 text without NUL of 1 to 255 bytes that never changes for
 // one user, such as an account's ID.
 func (s *Session) Login(ctx context.Context, owner string) error {
