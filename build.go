@@ -94,7 +94,7 @@ func (s *Session) frame(env *record.View, cur *store.Record, edits *record.Edits
 	switch {
 	case expires > now:
 	case cur.Version != 0:
-		return outcome{}, ErrDestroyed
+		return outcome{ended: true}, ErrDestroyed
 	default:
 		return outcome{}, &ConfigError{Problems: []error{errors.New("Expiry: the end of new sessions is in the past")}}
 	}

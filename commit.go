@@ -42,6 +42,7 @@ func (b builder) build(env *record.View, cur *store.Record) (outcome, error) {
 type outcome struct {
 	rec      store.Record
 	skip     bool        // nothing to store: rec is what is there
+	ended    bool        // the record was past its end, and nothing was built
 	cred     *credential // issued by a rotation
 	replayed bool
 
@@ -162,7 +163,13 @@ func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error
 			return outcome{}, l.givesUp(err)
 		}
 		if stale {
-			if out, err = b.build(&env, &cur); err != nil || out.skip {
+			out, err = b.build(&env, &cur)
+			if out.ended && n == 1 { // as far as is known here: it may have been given a longer life
+				if cur, env, err = s.m.loadLive(ctx, s.key); err == nil {
+					out, err = b.build(&env, &cur)
+				}
+			}
+			if err != nil || out.skip {
 				return out, err
 			}
 		}
