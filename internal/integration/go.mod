@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/typedsession/session => ../..
+	github.com/typedsession/session/internal/proofs => ../proofs
 	github.com/typedsession/session/store/mongostore => ../../store/mongostore
 	github.com/typedsession/session/store/redisstore => ../../store/redisstore
 )
@@ -14,6 +15,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
 	github.com/typedsession/session v0.0.0
+	github.com/typedsession/session/internal/proofs v0.0.0
 	github.com/typedsession/session/store/mongostore v0.0.0
 	github.com/typedsession/session/store/redisstore v0.0.0
 	go.mongodb.org/mongo-driver/v2 v2.10.0
@@ -22,6 +24,7 @@ require (
 
 require (
 	filippo.io/edwards25519 v1.2.0 // indirect
+	github.com/anishathalye/porcupine v1.3.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.16 // indirect

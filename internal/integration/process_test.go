@@ -31,6 +31,7 @@ var roles = map[string]func(ctx context.Context, args []string, in *bufio.Reader
 	"write":         writeRole,
 	"increment":     incrementRole,
 	"flood":         floodRole,
+	"serve":         serveRole,
 }
 
 func TestMain(m *testing.M) {

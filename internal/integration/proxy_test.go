@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -19,10 +20,23 @@ type wire struct {
 	// lose says whether the answer of a round trip gets lost, and the connection
 	// with it. It is called from several goroutines; nil loses nothing.
 	lose atomic.Pointer[func() bool]
+	// disturb says what happens to a question, or to an answer, that begins; nil is
+	// nothing. It is called like lose.
+	disturb atomic.Pointer[func(answer bool) *disturbance]
 
 	pumps sync.WaitGroup
+	done  chan struct{} // closed with the wire
 	mu    sync.Mutex
 	ends  []net.Conn // nil once the wire is closed
+}
+
+// disturbance is what happens to what one side says: a part of it passes, then
+// there is a stall, and then either the rest passes or the connection ends.
+type disturbance struct {
+	part   float64 // of the first packet, below 1
+	stall  time.Duration
+	breaks bool
+	reset  bool // it ends by RST, not by FIN
 }
 
 // newWire returns a wire to an address, until the test ends.
@@ -30,7 +44,7 @@ func newWire(t testing.TB, to string) *wire {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w := &wire{Listener: l, to: to, ends: []net.Conn{}}
+	w := &wire{Listener: l, to: to, done: make(chan struct{}), ends: []net.Conn{}}
 	w.pumps.Go(w.accept)
 	t.Cleanup(w.cut)
 	return w
@@ -55,20 +69,60 @@ func (w *wire) accept() {
 		}
 		var asked atomic.Bool // the client has spoken last
 		w.pumps.Go(func() {
-			pump(client, server, func() bool {
-				if !asked.Swap(true) {
+			pump(client, server, func(b []byte) bool {
+				begins := !asked.Swap(true)
+				if begins {
 					w.trips.Add(1)
 				}
-				return true
+				return w.pass(client, server, b, begins, false)
 			})
 		})
 		w.pumps.Go(func() {
-			pump(server, client, func() bool {
-				lose := w.lose.Load()
-				return !asked.Swap(false) || lose == nil || !(*lose)()
+			pump(server, client, func(b []byte) bool {
+				begins := asked.Swap(false)
+				if lose := w.lose.Load(); begins && lose != nil && (*lose)() {
+					return false
+				}
+				return w.pass(server, client, b, begins, true)
 			})
 		})
 	}
+}
+
+// pass passes on what one side says, with what happens to it. It returns false
+// when the connection has to end.
+func (w *wire) pass(from, to net.Conn, b []byte, begins, answer bool) bool {
+	var d *disturbance
+	if disturb := w.disturb.Load(); begins && disturb != nil {
+		d = (*disturb)(answer)
+	}
+	if d == nil {
+		_, err := to.Write(b)
+		return err == nil
+	}
+	part := int(d.part * float64(len(b)))
+	_, err := to.Write(b[:part])
+	timer := time.NewTimer(d.stall)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.done:
+		return false
+	}
+	switch {
+	case err != nil:
+		return false
+	case d.breaks && d.reset:
+		for _, c := range []net.Conn{from, to} {
+			_ = c.(*net.TCPConn).SetLinger(0)
+			_ = c.Close()
+		}
+		return false
+	case d.breaks:
+		return false
+	}
+	_, err = to.Write(b[part:])
+	return err == nil
 }
 
 // hold keeps connections until the wire is cut.
@@ -85,10 +139,14 @@ func (w *wire) hold(ends ...net.Conn) bool {
 	return true
 }
 
+// cut ends the wire and all that goes through it.
 func (w *wire) cut() {
 	_ = w.Close()
 	w.mu.Lock()
 	ends := w.ends
+	if ends != nil {
+		close(w.done)
+	}
 	w.ends = nil
 	w.mu.Unlock()
 	for _, c := range ends {
@@ -97,21 +155,16 @@ func (w *wire) cut() {
 	w.pumps.Wait()
 }
 
-// pump passes on what one side says, and notes it before the other can answer. It
-// ends with the connection, and when note returns false.
-func pump(from, to net.Conn, note func() bool) {
+// pump gives pass what one side says. It ends with the connection, and when pass
+// returns false.
+func pump(from, to net.Conn, pass func(b []byte) bool) {
 	defer func() { _ = to.Close() }()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if n > 0 {
-			if !note() {
-				_ = from.Close()
-				return
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				return
-			}
+		if n > 0 && !pass(buf[:n]) {
+			_ = from.Close()
+			return
 		}
 		if err != nil {
 			return
