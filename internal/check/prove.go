@@ -13,7 +13,7 @@ type proof struct {
 }
 
 // proofTests are their names.
-const proofTests = "Histor|Schedules|Mutants|Fault|Crash|TwoPrograms|BrowserOrder"
+const proofTests = "Histor|Schedules|Mutants|Fault|Kill|TwoPrograms|BrowserOrder"
 
 // proofPlan runs one proof after the other, without the race detector, which is on
 // when all tests are run in their short form.

@@ -23,7 +23,7 @@ func TestProofsSayTheirSeed(t *testing.T) {
 func TestProofsHaveNames(t *testing.T) {
 	names := regexp.MustCompile(proofTests)
 	for name, want := range map[string]bool{
-		"TestHistories": true, "TestSchedulesOfThree": true, "TestMutants": true, "TestCrash": true, "TestFaults": true,
+		"TestHistories": true, "TestSchedulesOfThree": true, "TestMutants": true, "TestKilledServer": true, "TestFaults": true,
 		"TestPromise1_TwoPrograms": true, "TestPromise2_BrowserOrderLong": true, "TestOwner": false, "TestPlanted": false,
 	} {
 		require.Equal(t, want, names.MatchString(name), name)
