@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -248,7 +247,7 @@ func (site *orderSite) run(s orderSchedule, nodes int) orderHarm {
 		require.Equal(site.t, http.StatusOK, q.code)
 		before = q.info
 	}
-	time.Sleep(pastMinRotate)
+	site.wait(pastMinRotate)
 
 	by := ""
 	requests := make([]*orderRequest, len(s.verbs))
@@ -272,7 +271,7 @@ func (site *orderSite) run(s orderSchedule, nodes int) orderHarm {
 	site.runs++
 
 	now := b.visit(nothing)
-	time.Sleep(session.DefaultGrace)
+	site.wait(session.DefaultGrace)
 	later := b.visit(nothing)
 	h := orderJudge(before, requests, now, later)
 	h.by = by

@@ -113,18 +113,21 @@ func TestWriters(t *testing.T) {
 	for name, c := range map[string]struct {
 		options string
 		with    []sqlstore.Option
+		n       int
 	}{
-		"bare":        {options: bare},
-		"recommended": {options: recommended},
-		"journal":     {options: bare, with: []sqlstore.Option{sqlstore.WithoutWAL()}},
+		"bare":        {options: bare, n: 400},
+		"recommended": {options: recommended, n: 400},
+		"journal":     {options: bare, with: []sqlstore.Option{sqlstore.WithoutWAL()}, n: 100}, // waits for the disk
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const n = 400
 			s := migrated(t, openSQLite(t, dsn(newPath(t), c.options)), c.with...)
 			insertShared(t, s)
-			require.NoError(t, writers(t.Context(), s, 0, n))
-			requireWritten(t, s, n)
+			// With a deadline, like a request, the store is as patient as that.
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			require.NoError(t, writers(ctx, s, 0, c.n))
+			requireWritten(t, s, c.n)
 		})
 	}
 }
