@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/typedsession/session/store"
 	"github.com/typedsession/session/store/sqlstore"
 )
 
@@ -96,6 +98,14 @@ func TestServerSweepsTogether(t *testing.T) {
 			})
 			insertOnMany(t, sub.Store, live, expired, -time.Second, nil)
 			sub.awaitDue(t, live+expired)
+			alive := 0 // on a busy machine some were touched too late
+			for i := range live {
+				if _, err := sub.Load(t.Context(), key(i)); !errors.Is(err, store.ErrNotFound) {
+					require.NoError(t, err)
+					alive++
+				}
+			}
+			require.Positive(t, alive)
 			var total atomic.Int64
 			ctx, stop := context.WithCancel(t.Context())
 			var sweepers, writers sync.WaitGroup
@@ -129,8 +139,8 @@ func TestServerSweepsTogether(t *testing.T) {
 			sweepers.Wait()
 			stop()
 			writers.Wait()
-			require.EqualValues(t, expired, total.Load())
-			require.EqualValues(t, live, sub.rows(t))
+			require.EqualValues(t, expired+live-alive, total.Load())
+			require.EqualValues(t, alive, sub.rows(t))
 		}
 	})
 }
