@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // The interfaces of this file are optional. The library looks for them once,
 // when a manager is built; an operation that needs one a store does not have
@@ -47,4 +50,34 @@ type Sweeper interface {
 type FreshLoader interface {
 	// LoadFresh is Load past every cache, and refreshes what is cached.
 	LoadFresh(ctx context.Context, key Key) (Record, error)
+}
+
+// Watcher is implemented by a store that tells of changes as they happen. What it
+// tells makes others look sooner; nothing is decided by it.
+type Watcher interface {
+	// Watch calls changed for every Swap and every deletion that any node makes, soon
+	// after it took effect. It calls ready once, before that, when it will hear of
+	// all those that begin from then on. Inserts, touches and records that expire
+	// need not be told. A change may be told twice, changes of one key in any order,
+	// and one that never happened may be told too. One may be missed where the node
+	// that made it dies at that moment.
+	//
+	// ready and changed are called by one goroutine at a time, with no lock held;
+	// they return soon and call nothing of the store.
+	//
+	// Watch returns when ctx has ended, and when it may have missed changes for any
+	// other reason: it notices within WatchPatience that it is cut off. Its error is
+	// never nil. It wraps errors.ErrUnsupported when trying again cannot help,
+	// because the store has not been set up to tell of changes. Nothing is called
+	// and nothing goes on when it has returned. Several may watch at once.
+	Watch(ctx context.Context, ready func(), changed func(Change)) error
+}
+
+// WatchPatience is how soon a Watch notices that it hears of nothing any more.
+const WatchPatience = 5 * time.Second
+
+// Change is what a [Watcher] tells.
+type Change struct {
+	Key     Key
+	Version int64 // of the record that was written; 0 when it was deleted
 }
