@@ -163,13 +163,8 @@ func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error
 			return outcome{}, l.givesUp(err)
 		}
 		if stale {
-			out, err = b.build(&env, &cur)
-			if out.ended && n == 1 { // as far as is known here: it may have been given a longer life
-				if cur, env, err = s.m.loadLive(ctx, s.key); err == nil {
-					out, err = b.build(&env, &cur)
-				}
-			}
-			if err != nil || out.skip {
+			var ours bool
+			if out, ours, err = l.build(ctx, b, &cur, &env); err != nil || ours || out.skip {
 				return out, err
 			}
 		}
@@ -266,6 +261,28 @@ type swapLoop struct {
 	ambiguous bool   // an attempt was not answered
 	seq       uint64 // commits before the first such attempt
 	failed    error  // last failure of the store
+}
+
+// build builds on cur. When that is past its end as far as is known here, it may have
+// been given a longer life meanwhile: then build goes on from what the store has. ours
+// says that an attempt turns out to have been applied.
+func (l *swapLoop) build(ctx context.Context, b builder, cur *store.Record, env *record.View) (out outcome, ours bool, err error) {
+	for {
+		if out, err = b.build(env, cur); !out.ended {
+			return out, false, err
+		}
+		last := cur.Version
+		*cur, *env, err = l.s.m.loadLive(ctx, l.s.key)
+		switch {
+		case isOurs(err, ErrDestroyed), err == nil && cur.Version == last:
+			return outcome{}, false, l.gone()
+		case err != nil:
+			return outcome{}, false, l.because(err)
+		}
+		if out, ours = l.recognize(cur, env); ours {
+			return out, true, l.knows(out)
+		}
+	}
 }
 
 func (l *swapLoop) unanswered(seq uint64, err error) {

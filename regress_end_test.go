@@ -9,8 +9,59 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/typedsession/session"
+	"github.com/typedsession/session/internal/spy"
 	"github.com/typedsession/session/store/memory"
 )
+
+// So does one that reaches the end while others change the session.
+func TestEndThatAnotherRequestMovedBetweenAttempts(t *testing.T) {
+	t.Parallel()
+	in := func(d time.Duration) session.Expiry { return session.AtTime(time.Now().Add(d)).WithIdle(d) }
+	for name, c := range map[string]struct {
+		move func(q *rigRequest)
+		want error
+	}{
+		"SetExpiry": {func(q *rigRequest) { require.NoError(q.t, q.s.SetExpiry(q.ctx, in(time.Hour))) }, nil},
+		"Login": {func(q *rigRequest) {
+			q.login("ada")
+			require.NoError(q.t, q.s.SetExpiry(q.ctx, in(time.Hour)))
+		}, session.ErrSuperseded},
+		"nothing": {nil, session.ErrDestroyed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				cookie := r.request("", func(q *rigRequest) {
+					q.set(rigCount, 1)
+					require.NoError(t, q.s.SetExpiry(q.ctx, in(5*time.Second)))
+				})
+				q := r.open(cookie)
+				q.get(rigCount)
+				m := r.manager()
+				cookie = r.requestOn(m, cookie, func(q *rigRequest) { q.set(rigCount, 10) })
+				r.store.Hook(func(_ context.Context, sc *spy.Call) {
+					sc.Next()
+					if sc.Op != spy.Swap {
+						return
+					}
+					r.store.Hook(nil)
+					if c.move != nil {
+						cookie = r.requestOn(m, cookie, c.move)
+					}
+					time.Sleep(6 * time.Second) // the answer, a conflict, is late
+				})
+				q.increment()
+				_, err := q.commit()
+				require.ErrorIs(t, err, c.want)
+				require.NotErrorIs(t, err, session.ErrUnknown)
+				if c.want == nil {
+					r.requestOn(m, cookie, func(q *rigRequest) { require.Equal(t, 11, q.get(rigCount)) })
+				}
+			})
+		})
+	}
+}
 
 // A request whose own copy of the absolute end has passed asks the store before it
 // says that the session has ended: another one may have moved the end.
