@@ -52,6 +52,14 @@ type FreshLoader interface {
 	LoadFresh(ctx context.Context, key Key) (Record, error)
 }
 
+// Layer is implemented by a store in front of another one. Whatever else it
+// implements to pass on counts only if the store beneath implements it, but for
+// FreshLoader.
+type Layer interface {
+	// Beneath returns the store that this one is in front of.
+	Beneath() Store
+}
+
 // Watcher is implemented by a store that tells of changes as they happen. What it
 // tells makes others look sooner; nothing is decided by it.
 type Watcher interface {
@@ -59,8 +67,9 @@ type Watcher interface {
 	// after it took effect. It calls ready once, before that, when it will hear of
 	// all those that begin from then on. Inserts, touches and records that expire
 	// need not be told. A change may be told twice, changes of one key in any order,
-	// and one that never happened may be told too. One may be missed where the node
-	// that made it dies at that moment.
+	// and one that never happened may be told too. Of several changes of one key all
+	// but the last may be left out. One may be missed where the node that made it dies
+	// at that moment.
 	//
 	// ready and changed are called by one goroutine at a time, with no lock held;
 	// they return soon and call nothing of the store.

@@ -62,3 +62,9 @@ func (s *Store) Check() error {
 	}
 	return nil
 }
+
+// MaxPending is of how many keys a watcher keeps the news.
+const MaxPending = maxPending
+
+// Watched reports whether writes have anybody to tell.
+func (s *Store) Watched() bool { return s.watchers.all.Load() != nil }

@@ -35,9 +35,9 @@ var (
 	_ store.Sweeper    = (*Store)(nil)
 )
 
-// Store is a [store.Store] in memory, with an owner index and sweeping. Its
-// clock is this process's, and a record is live until the millisecond of its
-// Expires.
+// Store is a [store.Store] in memory, with an owner index, sweeping and change
+// notification. Its clock is this process's, and a record is live until the
+// millisecond of its Expires.
 //
 // Expired records leave by themselves, without a goroutine or a timer: each
 // write removes a few from the shard it works on, and each Insert also from one
@@ -56,8 +56,9 @@ type Store struct {
 	turn     atomic.Uint32 // the shard that the last Insert visited
 	// Locks are taken in one order: a shard of records, then one of owners. No
 	// two shards of one kind are ever locked together.
-	records [shardCount]shard
-	owners  ownerIndex
+	records  [shardCount]shard
+	owners   ownerIndex
+	watchers watchers // each has a lock of its own, which is the last to be taken
 }
 
 // Option changes what New makes.
@@ -186,6 +187,7 @@ func (s *Store) swap(key *store.Key, old int64, r *store.Record) (store.Record, 
 		s.owners.add(e)
 	}
 	sh.moved(e)
+	s.watchers.tell(key, r.Version)
 	return store.Record{}, nil
 }
 
@@ -215,9 +217,13 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 	sh := s.shard(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	s.dropExpired(sh, nowMilli(), dropPerWrite)
+	now := nowMilli()
+	s.dropExpired(sh, now, dropPerWrite)
 	if e := sh.entries[key]; e != nil {
 		s.remove(sh, e)
+		if e.expires > now {
+			s.watchers.tell(&key, 0)
+		}
 	}
 	return nil
 }

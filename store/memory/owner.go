@@ -81,6 +81,7 @@ func (s *Store) deleteOwned(key *store.Key, owner string) bool {
 		return false
 	}
 	s.remove(sh, e)
+	s.watchers.tell(key, 0)
 	return true
 }
 

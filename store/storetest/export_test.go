@@ -17,6 +17,9 @@ func LawNames() []string {
 	return names
 }
 
+// ErrNotSetUp is returned by Judge where Run skips the law.
+var ErrNotSetUp = errNotSetUp
+
 // Judge checks s against one law and returns what was observed instead, or nil.
 func Judge(ctx context.Context, name string, s store.Store, patience time.Duration) error {
 	for _, l := range laws() {

@@ -1,6 +1,7 @@
 package storetest_test
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -98,6 +99,25 @@ const (
 	cacheInvents             bug = "a cache that changes what it caches"
 	freshIsCached            bug = "LoadFresh is answered by the cache"
 	freshDoesNotFill         bug = "LoadFresh leaves the cache as it is"
+	watchDeafToSwaps         bug = "Watch does not tell of Swap"
+	watchDeafToDeletes       bug = "Watch does not tell of Delete"
+	watchDeafToOwners        bug = "Watch does not tell of DeleteOwner"
+	watchTellsOldVersion     bug = "Watch tells the version that was replaced"
+	watchTellsDeadVersion    bug = "Watch tells the version that was deleted"
+	watchTellsTooSoon        bug = "Watch tells of a Swap before it happens"
+	watchReadyEarly          bug = "Watch calls ready before it listens"
+	watchReadyLate           bug = "Watch calls ready after the first change"
+	watchReadyTwice          bug = "Watch calls ready twice"
+	watchOverlaps            bug = "Watch calls changed from several goroutines at once"
+	watchDropsWhenBusy       bug = "Watch leaves out what happens while changed is running"
+	watchKeepsFirst          bug = "Watch tells the first of several changes of a key"
+	watchAlone               bug = "Watch makes those before it deaf"
+	watchEndsAll             bug = "Watch makes all others deaf when it ends"
+	watchEndsEarly           bug = "Watch ends after the first change"
+	watchEndsWithNil         bug = "Watch returns nil when its context has ended"
+	watchDeafToContext       bug = "Watch does not end with its context"
+	watchGoesOn              bug = "Watch goes on calling changed after it has returned"
+	watchFails               bug = "Watch fails"
 
 	// These are no bugs: the contract allows them.
 	conflictZero            bug = "Swap returns the zero record with ErrConflict"
@@ -107,6 +127,9 @@ const (
 	clockAhead              bug = "the clock of the store is ahead"
 	clockBehind             bug = "the clock of the store is behind"
 	cacheHonest             bug = "a cache that says it is one"
+	watchKeepsLast          bug = "Watch tells the last of several changes of a key"
+	watchChatty             bug = "Watch tells twice, and of what never happened"
+	watchNotSetUp           bug = "Watch says that the store is not set up for it"
 )
 
 // killers names, for each broken store, laws that reject it.
@@ -190,6 +213,25 @@ var killers = map[bug][]string{
 	cacheInvents:             {"a cache invents nothing"},
 	freshIsCached:            {"fresh load is load", "swap changes every field", "delete wins"},
 	freshDoesNotFill:         {"fresh load refreshes"},
+	watchDeafToSwaps:         {"watch tells of swaps", "watch misses nothing", "several watch at once"},
+	watchDeafToDeletes:       {"watch tells of deletions", "watch misses nothing", "several watch at once"},
+	watchDeafToOwners:        {"watch tells of deletions by owner"},
+	watchTellsOldVersion:     {"watch tells of swaps", "watch misses nothing"},
+	watchTellsDeadVersion:    {"watch tells of deletions", "watch misses nothing"},
+	watchTellsTooSoon:        {"watch tells of swaps"},
+	watchReadyEarly:          {"watch misses nothing"},
+	watchReadyLate:           {"watch is ready first"},
+	watchReadyTwice:          {"watch is ready first"},
+	watchOverlaps:            {"watch calls one at a time"},
+	watchDropsWhenBusy:       {"watch misses nothing"},
+	watchKeepsFirst:          {"watch misses nothing"},
+	watchAlone:               {"several watch at once", "watch ends with its context"},
+	watchEndsAll:             {"several watch at once", "watch ends with its context"},
+	watchEndsEarly:           {"watch tells of swaps", "several watch at once"},
+	watchEndsWithNil:         {"watch ends with its context"},
+	watchDeafToContext:       {"watch ends with its context"},
+	watchGoesOn:              {"watch ends with its context"},
+	watchFails:               {"watch is ready first", "watch ends with its context"},
 }
 
 // build returns the store that has b.
@@ -235,6 +277,7 @@ func TestRightStoresPass(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, b := range []bug{
 		none, conflictZero, insertOverExpiredExists, lazyPurge, errorsWrapped, clockAhead, clockBehind, cacheHonest,
+		watchKeepsLast, watchChatty,
 	} {
 		for _, name := range storetest.LawNames() {
 			wg.Go(func() {
@@ -244,4 +287,24 @@ func TestRightStoresPass(t *testing.T) {
 		}
 	}
 	wg.Wait()
+}
+
+// A store that cannot serve a method as it was made is not judged by it, and does
+// not pass for one that was.
+func TestStoreThatIsNotSetUpIsSkipped(t *testing.T) {
+	t.Parallel()
+	skipped := 0
+	for _, name := range storetest.LawNames() {
+		switch err := storetest.Judge(t.Context(), name, build(watchNotSetUp), 5*time.Second); {
+		case errors.Is(err, storetest.ErrNotSetUp):
+			require.Contains(t, name, "watch")
+			require.ErrorContains(t, err, "shelf 7")
+			skipped++
+		default:
+			require.NoError(t, err, name)
+			require.NotContains(t, name, "watch")
+		}
+	}
+	require.Positive(t, skipped)
+	storetest.Run(t, func(*testing.T) store.Store { return newPlain(watchNotSetUp) })
 }

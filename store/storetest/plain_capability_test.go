@@ -79,6 +79,9 @@ func (p *plain) DeleteOwner(ctx context.Context, owner string, except ...store.K
 			n++
 		}
 		delete(p.rows, p.name(key))
+		if !p.is(watchDeafToOwners) {
+			p.tell(store.Change{Key: key})
+		}
 	}
 	if p.is(deleteOwnerMiscounts) {
 		n = 0

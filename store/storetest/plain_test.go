@@ -20,6 +20,7 @@ type plain struct {
 	bug  bug
 	mu   sync.Mutex
 	rows map[string]*row
+	ears []*plainWatch
 }
 
 type row struct {
@@ -208,11 +209,13 @@ func (p *plain) Swap(ctx context.Context, key store.Key, old int64, r store.Reco
 		return found, store.ErrConflict
 	}
 	p.gap(swapGetThenSet)
+	p.tellTooSoon(key, r.Version)
 	if p.is(swapReindexes) {
 		cur.index = ""
 		p.gap(swapReindexes)
 	}
 	p.replace(key, cur, r)
+	p.tellOfSwap(key, cur.Version, r.Version)
 	return store.Record{}, nil
 }
 
@@ -303,6 +306,10 @@ func (p *plain) Delete(ctx context.Context, key store.Key) error {
 	if p.is(deleteAbsentFails) && p.live(key) == nil {
 		return store.ErrNotFound
 	}
+	r := p.rows[p.name(key)]
 	delete(p.rows, p.name(key))
+	if r != nil {
+		p.tellOfDelete(key, r.Version)
+	}
 	return nil
 }

@@ -13,6 +13,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -22,8 +23,10 @@ import (
 
 // Run checks that the stores newStore returns keep every law of [store.Store]
 // that can be observed, and the laws of those interfaces they implement among
-// [store.OwnerIndex], [store.Sweeper] and [store.FreshLoader]; the laws of the
-// others are skipped. Each law is a subtest with a store of its own.
+// [store.OwnerIndex], [store.Sweeper], [store.FreshLoader] and [store.Watcher]; the
+// laws of the others are skipped, and so are those of a Watcher that says that it
+// has not been set up to tell of changes. Each law is a subtest with a store of its
+// own.
 //
 // newStore is called once per law, from several goroutines. It may return the
 // same store each time, and one that still holds what earlier runs have left:
@@ -46,7 +49,11 @@ func Run(t *testing.T, newStore func(t *testing.T) store.Store) {
 				if !l.concerns(s) {
 					t.Skipf("%T does not implement the interface of this law", s)
 				}
-				if err := l.verify(t.Context(), subject{Store: s, patience: defaultPatience}); err != nil {
+				err := l.verify(t.Context(), subject{Store: s, patience: defaultPatience})
+				if errors.Is(err, errNotSetUp) {
+					t.Skipf("%T: %v", s, err)
+				}
+				if err != nil {
 					t.Fatalf("the store breaks a law:\n  %s\nobserved:\n  %v", l.text, err)
 				}
 			})
@@ -67,7 +74,7 @@ func laws() []law {
 	return slices.Concat(
 		loadLaws, keyLaws, insertLaws, swapLaws, touchLaws, deleteLaws,
 		expiryLaws, raceLaws, contextLaws,
-		ownerLaws, deleteOwnerLaws, sweepLaws, freshLaws,
+		ownerLaws, deleteOwnerLaws, sweepLaws, freshLaws, watchLaws,
 	)
 }
 
