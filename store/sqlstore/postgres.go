@@ -41,9 +41,11 @@ var postgres = dialect{
 }
 
 const (
-	// postgresBegun is the time at which the statement began, in milliseconds. A
-	// read judges by it: what it sees is not older. An index takes it too.
-	postgresBegun = `floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint`
+	// postgresBegun is the time at which the statement began, which is a transaction
+	// of its own, in milliseconds. A read judges by it: what it sees is not older.
+	// statement_timestamp() is later than that in the extended protocol, where a
+	// statement sees what there was when it was bound. An index takes it too.
+	postgresBegun = `floor(extract(epoch FROM transaction_timestamp()) * 1000)::bigint`
 	// postgresNow is the time at which it is evaluated. A write judges by it, on
 	// what it has locked: whoever has waited for the lock may come after somebody
 	// who has been told that the record has expired.
