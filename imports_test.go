@@ -80,6 +80,8 @@ func mayImport(from, to string) bool {
 		return to == "store" || below(to, "internal/record")
 	case from == "store":
 		return false
+	case below(from, "store/pgxlisten"): // an option of that store, with a driver
+		return to == "store" || to == "store/sqlstore" || below(to, "store/pgxlisten")
 	case below(from, "store"):
 		implementation := strings.SplitN(from, "/", 3)[1]
 		return to == "store" || below(to, "store/"+implementation)
@@ -100,6 +102,7 @@ func TestMayImport(t *testing.T) {
 		{"store/memory", "store"},
 		{"store/memory/shard", "store/memory"},
 		{"store/sqlstore", "store/sqlstore/internal/schema"},
+		{"store/pgxlisten", "store/sqlstore"},
 		{"middleware", "."},
 		{"middleware/ginsession", "middleware"},
 		{"sessiontest", "store/memory"},
@@ -114,6 +117,7 @@ func TestMayImport(t *testing.T) {
 		{".", "internal/check"},
 		{"store", "internal/record"},
 		{"store/memory", "."},
+		{"store/sqlstore", "store/pgxlisten"},
 		{"store/memory", "store/storetest"},
 		{"store/storetest", "store/memory"},
 		{"middleware", "store/memory"},

@@ -5,7 +5,9 @@ go 1.26.0
 replace (
 	github.com/typedsession/session => ../..
 	github.com/typedsession/session/internal/proofs => ../proofs
+	github.com/typedsession/session/store/cached => ../../store/cached
 	github.com/typedsession/session/store/mongostore => ../../store/mongostore
+	github.com/typedsession/session/store/pgxlisten => ../../store/pgxlisten
 	github.com/typedsession/session/store/redisstore => ../../store/redisstore
 )
 
@@ -16,7 +18,9 @@ require (
 	github.com/stretchr/testify v1.12.1
 	github.com/typedsession/session v0.0.0
 	github.com/typedsession/session/internal/proofs v0.0.0
+	github.com/typedsession/session/store/cached v0.0.0
 	github.com/typedsession/session/store/mongostore v0.0.0
+	github.com/typedsession/session/store/pgxlisten v0.0.0
 	github.com/typedsession/session/store/redisstore v0.0.0
 	go.mongodb.org/mongo-driver/v2 v2.10.0
 	modernc.org/sqlite v1.61.1
@@ -39,6 +43,7 @@ require (
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/leodido/go-urn v1.5.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
+	github.com/maypok86/otter/v2 v2.4.0 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/xdg-go/scram v1.4.0 // indirect

@@ -92,6 +92,26 @@
 // synchronous_commit=off loses the last writes when the server crashes, a logout
 // that has been acknowledged perhaps among them.
 //
+// # Change notification
+//
+// With [WithNotify], and with PostgreSQL alone, a store tells of changes at once:
+// [Store.Watch] is a [store.Watcher]. database/sql cannot listen, so it needs a
+// [Listener], which package github.com/typedsession/session/store/pgxlisten has:
+//
+//	listen, err := pgxlisten.New("postgres://web@db.example/shop")
+//	...
+//	st, err := sqlstore.New(db, sqlstore.PostgreSQL, sqlstore.WithNotify(listen))
+//
+// LISTEN does not work through PgBouncer in transaction mode: give the listener a
+// direct connection, to the same database on the primary server, which each Watch
+// keeps to itself. The store may go through the pooler all the same. A listener that
+// does not hear what the store notifies of is found out before Watch is ready.
+//
+// What it costs is said at [WithNotify]. Migrate creates what it needs in a table
+// that is there already, too: that waits for the statements under way and holds up
+// those that come, for a moment. The triggers notify whichever node writes, with
+// the option or without.
+//
 // # MySQL and MariaDB
 //
 // The driver is github.com/go-sql-driver/mysql. None of its parameters is needed,
@@ -132,6 +152,24 @@
 //		WITH (fillfactor = 70)
 //	CREATE INDEX sessions_due ON sessions (due)
 //	CREATE INDEX sessions_owner ON sessions (owner, id) WHERE owner <> ''
+//
+// And with [WithNotify], where the name of the channel ends with the schema and the
+// table:
+//
+//	CREATE FUNCTION sessions_notify() RETURNS trigger LANGUAGE plpgsql AS $body$
+//	BEGIN
+//		IF TG_OP = 'DELETE' THEN
+//			PERFORM pg_catalog.pg_notify('typedsession.public.sessions', pg_catalog.concat(pg_catalog.encode(OLD.id, 'hex'), ':0'));
+//		ELSE
+//			PERFORM pg_catalog.pg_notify('typedsession.public.sessions', pg_catalog.concat(pg_catalog.encode(OLD.id, 'hex'), ':', NEW.version));
+//		END IF;
+//		RETURN NULL;
+//	END
+//	$body$
+//	CREATE TRIGGER sessions_swapped AFTER UPDATE OF version ON sessions FOR EACH ROW
+//		WHEN (OLD.version <> NEW.version) EXECUTE PROCEDURE sessions_notify()
+//	CREATE TRIGGER sessions_deleted AFTER DELETE ON sessions FOR EACH ROW
+//		WHEN (OLD.expires > floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) EXECUTE PROCEDURE sessions_notify()
 //
 // In MySQL and MariaDB:
 //

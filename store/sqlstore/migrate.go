@@ -18,14 +18,14 @@ var ErrMemoryPool = errors.New("each connection has a database in memory of its 
 
 // Migrate makes the database ready: it creates the table and the indexes that
 // are not there yet and checks the columns of a table that is; a file of SQLite
-// is switched to WAL, see [WithoutWAL]. It removes nothing, and creates no schema
-// and no database.
+// is switched to WAL, see [WithoutWAL]. With [WithNotify] it creates a function and
+// two triggers as well. It removes nothing, and creates no schema and no database.
 //
 // Call it at every start, on as many nodes as there are, at the same time too: it
 // changes nothing the second time, and one that fails halfway is completed by the
 // next. With PostgreSQL and MySQL the rights to create are needed only where
 // something is missing; a file of SQLite has to be writable. The error wraps
-// [ErrTable] or [ErrMemoryPool], or what the driver said.
+// [ErrTable], [ErrMemoryPool] or [ErrTrigger], or what the driver said.
 func (s *Store) Migrate(ctx context.Context) error {
 	return s.dialect.migrate(ctx, s)
 }

@@ -18,6 +18,8 @@ type Option func(*config)
 type config struct {
 	table        string
 	keepsJournal bool
+	notifies     bool
+	listen       Listener
 }
 
 // WithTable names the table, and begins the names of its indexes. The name may be

@@ -100,6 +100,13 @@ func (s *Store) missingInPostgres(ctx context.Context, q postgresQuerier) ([]str
 	if !indexes[s.table.name+"_owner"] {
 		missing = append(missing, s.expand(`CREATE INDEX {owner index} ON {table} (owner, id) WHERE owner <> ''`))
 	}
+	if s.config.notifies {
+		n, err := s.notifyingInPostgres(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		missing = append(missing, n.missing...)
+	}
 	return missing, nil
 }
 

@@ -18,7 +18,8 @@ var (
 )
 
 // Store is a [store.Store] in one table of an SQL database, with an owner index
-// and sweeping. Make one with New; the zero Store is of no use.
+// and sweeping, and with change notification where it is set up: see [WithNotify].
+// Make one with New; the zero Store is of no use.
 //
 // All methods are safe for concurrent use, by any number of goroutines and
 // processes. Each runs statements that take effect on their own, without a
@@ -63,6 +64,9 @@ func New(db *sql.DB, d Dialect, opts ...Option) (*Store, error) {
 	}
 	var err error
 	if s.table, err = parseTable(s.config.table, s.dialect); err != nil {
+		problems = append(problems, err)
+	}
+	if err := s.config.checkNotify(s.dialect); err != nil {
 		problems = append(problems, err)
 	}
 	if len(problems) > 0 {
