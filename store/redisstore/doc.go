@@ -26,6 +26,13 @@
 // their text, which takes one more. Each command and each script concerns one key, so
 // that on a cluster none needs a hash tag.
 //
+// With [WithNotify] one server takes as many round trips as without, and a cluster
+// takes more:
+//
+//	Swap, Delete                      1 more, also where nothing was there to delete
+//	DeleteOwner                       1 more for each hundred records or so
+//	Watch                             1 a second, on a cluster 4
+//
 // # What the client must be
 //
 // The driver is github.com/redis/go-redis/v9, and sends each write once,
@@ -44,6 +51,36 @@
 //   - Reading from replicas, client-side caching and redis.Ring are refused by New,
 //     for they show what has been deleted. New cannot see all: do not give it the
 //     address of a replica, FailoverOptions.ReplicaOnly, or a wrapper around such a client.
+//
+// # Change notification
+//
+// [Store.Watch] tells of what other programs change, if all of them use [WithNotify].
+// It takes the time of a message, on a cluster of two.
+//
+//   - One server, or one behind Sentinel: the script that makes a change publishes it
+//     in the same step. There is one channel, the prefix and "changes".
+//   - A cluster: publishing is sharded, for each node would have to hear of
+//     everything otherwise. A script cannot reach the slot of a channel, so that the
+//     program publishes a change after it has made it. That fails no call, and holds it up
+//     for a second at most, when the node of the channel does not answer. There are
+//     four channels, the prefix and "changes:{0}" to "changes:{3}"; the prefix comes
+//     last if "{}" is the first brace in it.
+//
+// Once a second a Watch publishes something to itself, in the slot of each channel.
+// What has not come back after four seconds ends it.
+//
+// On a cluster a change is not told when the program ends before it has published it,
+// when the node of the channel is away for more than a second, and when the two
+// programs disagree for a moment about which node that is: while the slot of the
+// channel moves, or while a master has been replaced and is still there. A change whose
+// outcome is not known is told too, perhaps before it is made. So whatever depends
+// on a change has to look at the record now and then all the same.
+//
+// The rights that this needs beyond those below are publish and subscribe, on a cluster
+// spublish, ssubscribe and cluster, and those to the channels, and to what begins with
+// their names: &session:changes* for the default prefix. Redis 7 gives a new user no
+// channels. Without the right to publish, changes are made and not told, and each of
+// them is an entry in the ACL LOG of the server.
 //
 // # What the server must be
 //

@@ -17,6 +17,7 @@ type Option func(*config)
 type config struct {
 	prefix string
 	wait   wait
+	notify bool
 }
 
 // WithPrefix begins the names of all keys of the store in Redis, with any bytes.
@@ -39,6 +40,23 @@ func WithPrefix(prefix string) Option {
 // WAIT has to go where the deletion went, on the same connection.
 func WithWait(replicas int, timeout time.Duration) Option {
 	return func(c *config) { c.wait = wait{wanted: true, replicas: replicas, timeout: timeout} }
+}
+
+// WithNotify makes Swap, Delete and DeleteOwner tell of what they change, so that Watch
+// hears of it. The default is not to tell, because it costs something, and needs
+// Redis 7 on a cluster and rights that users of Redis 7 do not have unless they are
+// given them. The package comment has both. Where these rights are missing
+// writes are done all the same, and nobody hears of them; Watch reports it.
+//
+// All programs with the same records need it, or what they change is not told. Stores
+// hear each other if they have the same prefix: also those in other
+// databases of one server, as publishing knows no SELECT. That is harmless.
+//
+// The client must be a [redis.Client] or a [redis.ClusterClient]. With any other one
+// there is no telling, for the store does not know where the others listen, and
+// Watch returns an error that wraps [errors.ErrUnsupported].
+func WithNotify() Option {
+	return func(c *config) { c.notify = true }
 }
 
 // wait is what WithWait says.

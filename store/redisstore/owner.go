@@ -253,13 +253,7 @@ func (s *Store) DeleteOwner(ctx context.Context, owner string, except ...store.K
 			d.note(err)
 			break
 		}
-		names := make([]string, 0, len(keys))
-		for _, key := range keys {
-			if _, ok := kept[key]; !ok {
-				names = append(names, s.recordKey(key))
-			}
-		}
-		d.delete(ctx, names)
+		d.delete(ctx, slices.DeleteFunc(keys, func(key store.Key) bool { _, ok := kept[key]; return ok }))
 	}
 	err := d.err
 	if err == nil {
@@ -291,17 +285,23 @@ func (d *ownerDeletion) note(err error) {
 	}
 }
 
-// delete deletes those records that the owner has.
-func (d *ownerDeletion) delete(ctx context.Context, names []string) {
+// delete deletes those records that the owner has, and tells of them.
+func (d *ownerDeletion) delete(ctx context.Context, keys []store.Key) {
 	field := appendOwner(nil, d.owner)
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = d.s.recordKey(key)
+	}
+	var gone []store.Change
+	defer func() { d.s.tell(ctx, gone...) }()
 	if d.waits && len(names) > 0 {
 		cmds, err := d.s.runAndWait(ctx, &deleteOwnedScript, once, names, fence, field)
-		d.count(cmds)
+		gone = d.count(gone, keys, cmds)
 		d.note(err)
 		if _, few := errors.AsType[*ReplicasError](err); few {
 			d.waits = false // each further wait would take as long
 		}
-		names = names[len(cmds):] // the others of a cluster
+		keys, names = keys[len(cmds):], names[len(cmds):] // the others of a cluster
 	}
 	if len(names) == 0 {
 		return
@@ -309,18 +309,25 @@ func (d *ownerDeletion) delete(ctx context.Context, names []string) {
 	pipe := d.s.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(names))
 	for i, name := range names {
-		cmds[i] = deleteOwnedScript.evalCommand(ctx, name, noFence, field)
+		cmds[i] = d.s.evalCommand(ctx, &deleteOwnedScript, name, noFence, field)
 		_ = pipe.Process(ctx, once.command(cmds[i])) // it is sent by Exec
 	}
 	_, _ = pipe.Exec(ctx) // the commands have the errors
-	d.count(cmds)
+	gone = d.count(gone, keys, cmds)
 	d.note(worst(cmds))
 }
 
-func (d *ownerDeletion) count(cmds []*redis.Cmd) {
-	for _, cmd := range cmds {
-		if n, ok := cmd.Val().(int64); ok && cmd.Err() == nil {
+// count counts what commands for keys have deleted. It appends that, and what they
+// may have deleted, to gone.
+func (d *ownerDeletion) count(gone []store.Change, keys []store.Key, cmds []*redis.Cmd) []store.Change {
+	for i, cmd := range cmds {
+		n, ok := cmd.Val().(int64)
+		if ok = ok && cmd.Err() == nil; ok {
 			d.deleted += n
 		}
+		if ok && n > 0 || cmd.Err() != nil && !isRefusal(cmd.Err()) {
+			gone = append(gone, store.Change{Key: keys[i]})
+		}
 	}
+	return gone
 }

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -16,9 +17,28 @@ const (
 )
 
 // script is a text in Lua that concerns one key.
-type script struct{ text, hash string }
+type script struct {
+	text, hash string
+	telling    *script // the same that tells of the change it makes; its last argument is the channel
+}
 
 func newScript(text string) script { return script{text: text, hash: redis.NewScript(text).Hash()} }
+
+// newTellingScript returns a script of two parts. Its telling form has something in
+// between.
+func newTellingScript(before, tell, after string) script {
+	sc, telling := newScript(before+after), newScript(luaTell+before+tell+after)
+	sc.telling = &telling
+	return sc
+}
+
+// luaTell defines functions that tell of a change; notify.go has its form. What was done
+// stands where the user has no right to publish.
+const luaTell = `local function tell(version)
+	redis.pcall('PUBLISH', ARGV[#ARGV], '\1' .. string.sub(KEYS[1], -43) .. version)
+end
+local function tellgone() tell(string.rep('\0', 8)) end
+`
 
 // luaTime defines a function that reads a time. Strings are not compared: Lua
 // does that by the rules of the server's language.
@@ -32,7 +52,7 @@ end
 // its data, with the time of the hint that was made for it, or 0; the data. That is
 // few arguments, for each costs the program. It returns the whole record when the
 // version is another one.
-var swapScript = newScript(luaTime + `
+var swapScript = newTellingScript(luaTime+`
 local new = string.sub(ARGV[1], 9)
 local owner = string.sub(new, 26)
 local cur = redis.call('GETRANGE', KEYS[1], 0, 24 + #owner)
@@ -48,7 +68,8 @@ if #owner > 2 and ms(string.sub(new, 18)) == 0 then
 	new = string.sub(new, 1, 17) .. hinted .. owner
 end
 redis.call('SET', KEYS[1], new .. ARGV[2], 'PXAT', string.format('%.0f', math.max(expires - 1, 1)))
-return 1
+`, `tell(string.sub(new, 2, 9))
+`, `return 1
 `)
 
 // touchScript lengthens the life of a record. ARGV: the expected version; the new
@@ -93,21 +114,28 @@ end
 `
 
 // deleteScript deletes a record, and writes in any case.
-var deleteScript = newScript(luaFence + `
-if redis.call('DEL', KEYS[1]) == 0 then fence('1') end
+var deleteScript = newTellingScript(luaFence+`
+if redis.call('DEL', KEYS[1]) == 0 then fence('1')`, ` else tellgone()`, ` end
+return 1
+`)
+
+// deleteTellingScript is the command DEL that tells of it.
+var deleteTellingScript = newScript(luaTell + `
+if redis.call('DEL', KEYS[1]) == 1 then tellgone() end
 return 1
 `)
 
 // deleteOwnedScript deletes a record while an owner has it, and returns how many
 // that were. ARGV: what to do if there is none; the owner behind its length.
-var deleteOwnedScript = newScript(luaFence + `
+var deleteOwnedScript = newTellingScript(luaFence+`
 local cur = redis.call('GETRANGE', KEYS[1], 0, 24 + #ARGV[2])
 if cur == '' then
 	fence(ARGV[1])
 	return 0
 end
 if string.byte(cur) ~= 1 or string.sub(cur, 26) ~= ARGV[2] then return 0 end
-return redis.call('DEL', KEYS[1])
+`, `tellgone()
+`, `return redis.call('DEL', KEYS[1])
 `)
 
 // repetition says whether the driver may send a command again when the
@@ -143,8 +171,12 @@ func (s *Store) do(ctx context.Context, r repetition, args ...any) (any, error) 
 // run runs a script for a key. A server that does not know the script has done
 // nothing, and is told its text.
 func (s *Store) run(ctx context.Context, sc *script, r repetition, key string, args ...any) (any, error) {
-	all := make([]any, 0, 4+len(args))
-	all = append(append(all, "evalsha", sc.hash, "1", key), args...)
+	all := make([]any, 0, 5+len(args))
+	all = append(append(all, "evalsha", "", "1", key), args...)
+	if s.telling == inScript && sc.telling != nil {
+		sc, all = sc.telling, append(all, s.channels[0])
+	}
+	all[1] = sc.hash
 	reply, err := s.do(ctx, r, all...)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		all[0], all[1] = "eval", sc.text
@@ -155,7 +187,10 @@ func (s *Store) run(ctx context.Context, sc *script, r repetition, key string, a
 
 // evalCommand returns the command for a pipeline, where another one would be too
 // late for a server that does not know the script.
-func (sc *script) evalCommand(ctx context.Context, key string, args ...any) *redis.Cmd {
+func (s *Store) evalCommand(ctx context.Context, sc *script, key string, args ...any) *redis.Cmd {
+	if s.telling == inScript && sc.telling != nil {
+		sc, args = sc.telling, append(slices.Clone(args), s.channels[0])
+	}
 	return redis.NewCmd(ctx, append([]any{"eval", sc.text, "1", key}, args...)...)
 }
 

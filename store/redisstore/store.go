@@ -16,9 +16,11 @@ import (
 var (
 	_ store.Store      = (*Store)(nil)
 	_ store.OwnerIndex = (*Store)(nil)
+	_ store.Watcher    = (*Store)(nil)
 )
 
-// Store is a [store.Store] in Redis, with an owner index. Make one with New; the
+// Store is a [store.Store] in Redis, with an owner index, that tells of changes if
+// [WithNotify] says so. Make one with New; the
 // zero Store is of no use.
 //
 // All methods are safe for concurrent use, by any number of goroutines and
@@ -31,9 +33,11 @@ var (
 // After any other error of a write its outcome is not known. Errors hold neither
 // keys nor anything of a record.
 type Store struct {
-	client redis.UniversalClient
-	config config
-	err    error // of the configuration
+	client   redis.UniversalClient
+	config   config
+	telling  telling
+	channels []string // in which changes are told
+	err      error    // of the configuration
 }
 
 // New returns a store that keeps its records through c, which stays the caller's:
@@ -52,6 +56,9 @@ func New(c redis.UniversalClient, opts ...Option) *Store {
 	}
 	if err := errors.Join(s.config.problems(c)...); err != nil {
 		s.err = fmt.Errorf("the configuration is of no use: %w", err)
+	}
+	if s.config.notify {
+		s.telling, s.channels = tellingOf(c, s.config.prefix)
 	}
 	return s
 }
@@ -137,6 +144,9 @@ func (s *Store) Swap(ctx context.Context, key store.Key, old int64, r store.Reco
 		control = binary.BigEndian.AppendUint64(control, uint64(old)) //nolint:gosec // G115: a version is a pattern of bits
 		reply, err := s.run(ctx, &swapScript, once, name, f.appendHeader(control), f.data)
 		if err != nil {
+			if !isRefusal(err) { // it may be done
+				s.tellOf(ctx, key, r.Version)
+			}
 			return store.Record{}, s.failure(ctx, op, writes, err)
 		}
 		switch reply := reply.(type) {
@@ -145,6 +155,8 @@ func (s *Store) Swap(ctx context.Context, key store.Key, old int64, r store.Reco
 			case scriptGone:
 				return store.Record{}, store.ErrNotFound
 			case scriptDone:
+				// Once more if it had been done before: that may not have been told.
+				s.tellOf(ctx, key, r.Version)
 				return store.Record{}, nil
 			case scriptForeign:
 				return store.Record{}, s.failure(ctx, op, writes, errForeign)
@@ -215,9 +227,12 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 	}
 	name := s.recordKey(key)
 	try := func() (err error) {
-		if s.config.waits() {
+		switch {
+		case s.config.waits():
 			_, err = s.runAndWait(ctx, &deleteScript, once, []string{name})
-		} else {
+		case s.telling == inScript:
+			_, err = s.run(ctx, &deleteTellingScript, once, name, s.channels[0])
+		default:
 			_, err = s.do(ctx, once, "del", name)
 		}
 		return err
@@ -227,6 +242,9 @@ func (s *Store) Delete(ctx context.Context, key store.Key) error {
 		// It may be done, so that whatever a second one meets is no refusal. The
 		// driver would not tell a second one from a first.
 		e, err = wroteElse, try()
+	}
+	if e == wroteElse || err == nil || !isRefusal(err) {
+		s.tellOf(ctx, key, 0)
 	}
 	if err != nil {
 		return s.failure(ctx, op, e, err)

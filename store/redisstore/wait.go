@@ -81,7 +81,7 @@ func (s *Store) redirected(
 		if master = masterAt(ctx, cluster, addr); master == nil {
 			// A node without slots of its own, as one that joins: the client follows, and
 			// nobody can wait there.
-			cmd := sc.evalCommand(ctx, key, args...)
+			cmd := s.evalCommand(ctx, sc, key, args...)
 			_ = cluster.Process(ctx, r.command(cmd)) // the command has the error
 			if err := cmd.Err(); err != nil {
 				return []*redis.Cmd{cmd}, err
@@ -115,7 +115,7 @@ func (s *Store) pipelineAndWait(
 	}
 	cmds := make([]*redis.Cmd, len(keys))
 	for i, key := range keys {
-		cmds[i] = sc.evalCommand(ctx, key, args...)
+		cmds[i] = s.evalCommand(ctx, sc, key, args...)
 		_ = pipe.Process(ctx, r.command(cmds[i]))
 	}
 	w := s.config.wait
@@ -127,7 +127,7 @@ func (s *Store) pipelineAndWait(
 	}
 	if err := waited.Err(); err != nil {
 		// It is done, so this must not pass for a refusal.
-		return cmds, fmt.Errorf("waiting for replicas: %w", waitError{err})
+		return cmds, fmt.Errorf("waiting for replicas: %w", hiddenError{err})
 	}
 	if got := int(waited.Val()); got < w.replicas {
 		return cmds, &ReplicasError{Asked: w.replicas, Got: got}
@@ -135,7 +135,7 @@ func (s *Store) pipelineAndWait(
 	return cmds, nil
 }
 
-// waitError hides what kind of error the driver had.
-type waitError struct{ err error }
+// hiddenError hides what kind of error the driver had.
+type hiddenError struct{ err error }
 
-func (e waitError) Error() string { return e.err.Error() }
+func (e hiddenError) Error() string { return e.err.Error() }
