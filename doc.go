@@ -34,7 +34,8 @@
 // transport, such as package middleware for net/http, reads the cookie, calls the
 // manager, and writes the cookie. A store keeps records: package store is its
 // contract, store/memory, store/sqlstore, store/redisstore and store/mongostore are
-// implementations, store/storetest is the proof that a store keeps the contract.
+// implementations, store/cached is a near cache in front of any of them, and
+// store/storetest is the proof that a store keeps the contract.
 // Package sessiontest makes sessions for the tests of programs.
 //
 // A session is loaded when a handler first uses it, and committed once, before the
@@ -57,6 +58,9 @@
 // has been deleted: a handler that ignores an error cannot destroy what it failed
 // to read.
 //
+// A handler that lives long, such as that of a WebSocket, learns from [Session.Done]
+// that its session is over, on whichever node that happened.
+//
 // # Promises
 //
 // Each has tests that carry its number: go test -run Promise ./...
@@ -64,7 +68,8 @@
 //  1. No lost update: concurrent changes to different keys all survive; concurrent
 //     Updates of one key or struct all count; on any number of nodes.
 //  2. No resurrection: once Destroy, Revoke or expiry has been acknowledged, no
-//     later request of any node reads or writes that session.
+//     later request of any node reads or writes that session. (Behind store/cached
+//     another node may read it up to the bound of the cache, and never write.)
 //  3. Rotation is atomic and keeps the data; requests under way with the previous
 //     credential neither fork the session nor are answered as logged out within a
 //     short grace window. After a change of privileges the previous credential
@@ -81,8 +86,9 @@
 //  8. Absolute and idle limits are enforced by the server; only Login starts a new
 //     absolute one.
 //  9. No credential in any log line, error, %v, %+v or %#v, or in the store.
-//  10. Bounded: size of a session, number of keys, nesting, retries; the library
-//     starts no goroutine. A limit met is a typed error, and nothing is lost.
+//  10. Bounded: size of a session, number of keys, nesting, retries, goroutines:
+//     none, but for Done a few for each Manager. A limit met is a typed error, and
+//     nothing is lost.
 //
 // A store whose backend cannot keep a promise says so in its documentation. Not
 // promised: dependencies between keys are not checked (write skew). And where

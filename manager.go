@@ -21,9 +21,12 @@ const (
 	DefaultGrace     = 30 * time.Second
 	DefaultMinRotate = time.Minute
 	DefaultTimeout   = 10 * time.Second
-	DefaultMaxBytes  = 1 << 20
-	DefaultMaxKeys   = 1000
-	DefaultMaxDepth  = 32
+
+	DefaultWatchInterval = 10 * time.Second
+
+	DefaultMaxBytes = 1 << 20
+	DefaultMaxKeys  = 1000
+	DefaultMaxDepth = 32
 )
 
 // Bounds that are not configurable.
@@ -86,13 +89,21 @@ type Config struct {
 	MaxKeys  int
 	MaxDepth int
 
-	// Logger receives what has no caller to return to: failures of RunSweeper.
-	// The default is slog.Default.
+	// WatchInterval is how soon [Session.Done] notices an end that the store has not
+	// told of, where the store can be read. While the store tells of changes, it is
+	// longer by [store.WatchPatience], in which a subscription that is cut off has not
+	// been noticed to be; and a single notification that is lost is made up for within
+	// six intervals. The default is DefaultWatchInterval.
+	WatchInterval time.Duration
+
+	// Logger receives what has no caller to return to: failures of RunSweeper, and
+	// those to listen to the store for [Session.Done]. The default is slog.Default.
 	Logger *slog.Logger
 }
 
-// Manager opens, commits and revokes sessions. It holds no session of its own
-// and starts no goroutine. It is safe for concurrent use; the zero Manager is
+// Manager opens, commits and revokes sessions. It holds no session of its own,
+// and starts no goroutine but for [Session.Done]: a few, however many sessions are
+// watched, which end soon after the last of them. It is safe for concurrent use; the zero Manager is
 // not usable.
 type Manager struct {
 	cfg        Config
@@ -104,6 +115,7 @@ type Manager struct {
 	contextKey any
 	scopeHash  [partSize]byte
 	queue      queue
+	watcher    watcher
 }
 
 // NewManager returns a manager, or a *[ConfigError] with every problem of cfg and
@@ -144,6 +156,7 @@ func NewManager(cfg Config) (*Manager, error) {
 	positive("Grace", &cfg.Grace, DefaultGrace)
 	positive("MinRotate", &cfg.MinRotate, max(DefaultMinRotate, cfg.Grace))
 	positive("Timeout", &cfg.Timeout, DefaultTimeout)
+	positive("WatchInterval", &cfg.WatchInterval, DefaultWatchInterval)
 	bound("MaxBytes", &cfg.MaxBytes, DefaultMaxBytes, 1<<30)
 	bound("MaxKeys", &cfg.MaxKeys, DefaultMaxKeys, 1<<20)
 	bound("MaxDepth", &cfg.MaxDepth, DefaultMaxDepth, 1000)
@@ -184,9 +197,25 @@ func NewManager(cfg Config) (*Manager, error) {
 		m.contextKey = scopeKey(cfg.Scope.name)
 	}
 	m.fresh, _ = cfg.Store.(store.FreshLoader)
-	m.owners, _ = cfg.Store.(store.OwnerIndex)
-	m.sweeper, _ = cfg.Store.(store.Sweeper)
+	m.owners, _ = capability[store.OwnerIndex](cfg.Store)
+	m.sweeper, _ = capability[store.Sweeper](cfg.Store)
+	m.watcher.m = m
+	m.watcher.notifier, _ = capability[store.Watcher](cfg.Store)
 	return m, nil
+}
+
+// capability returns the optional interface C of a store. A layer has it only where
+// what is beneath has it.
+func capability[C any](s store.Store) (c C, ok bool) {
+	c, ok = s.(C)
+	if layer, is := s.(store.Layer); is && ok {
+		_, ok = capability[C](layer.Beneath())
+	}
+	if !ok {
+		var none C
+		return none, false
+	}
+	return c, true
 }
 
 // Scope returns the scope of the manager.

@@ -71,6 +71,8 @@ type Session struct {
 	fail      error       // ends all use
 	rev       uint64      // counts changes of state
 
+	watches *watch // of Done and WithDone
+
 	state   state // of the request: loaded values and its log
 	scratch *state
 	reads   []readMark
@@ -185,13 +187,18 @@ func (s *Session) await(ctx context.Context) error {
 }
 
 func (s *Session) leave() {
+	var ended []ending
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.busy = false
+	if s.watches != nil && s.loaded {
+		ended = s.follow()
+	}
 	if s.wait != nil {
 		close(s.wait)
 		s.wait = nil
 	}
+	s.mu.Unlock()
+	tell(ended)
 }
 
 // usable must be called with s.mu held.

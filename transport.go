@@ -166,8 +166,10 @@ func (s *Session) acquire(ctx context.Context) error {
 
 func (s *Session) close() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.closed = true
+	ended := s.unwatch()
+	s.mu.Unlock()
+	tell(ended)
 }
 
 // flushDetached is flush for transports. When an Update function panics in it,

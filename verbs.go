@@ -273,6 +273,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 	}
 	remove := s.remove || !s.isNew
 	if err == nil {
+		s.endWatches()
 		s.becomeNew()
 	}
 	s.mu.Lock()
@@ -303,6 +304,8 @@ func (s *Session) Reload(ctx context.Context) error {
 		return err
 	}
 	switch {
+	case !s.frozen && f.rec.Version != 0 && f.view.Epoch == s.base.Epoch:
+		f.match = matchCurrent // Rotate leaves a request its rights, also beyond the grace
 	case f.match == matchNone:
 		return s.failed(ErrDestroyed)
 	case f.match != matchCurrent && !s.frozen:

@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/typedsession/session => ../
+	github.com/typedsession/session/store/cached => ../store/cached
 	github.com/typedsession/session/store/mongostore => ../store/mongostore
 	github.com/typedsession/session/store/redisstore => ../store/redisstore
 )
@@ -12,7 +13,9 @@ require (
 	github.com/go-sql-driver/mysql v1.10.1
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/redis/go-redis/v9 v9.23.0
+	github.com/stretchr/testify v1.12.1
 	github.com/typedsession/session v0.0.0
+	github.com/typedsession/session/store/cached v0.0.0
 	github.com/typedsession/session/store/mongostore v0.0.0
 	github.com/typedsession/session/store/redisstore v0.0.0
 	go.mongodb.org/mongo-driver/v2 v2.10.0
@@ -35,12 +38,14 @@ require (
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/leodido/go-urn v1.5.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
+	github.com/maypok86/otter/v2 v2.4.0 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/xdg-go/scram v1.4.0 // indirect
 	github.com/xdg-go/stringprep v1.0.4 // indirect
 	github.com/youmark/pkcs8 v0.0.0-20240726163527-a2c0da244d78 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

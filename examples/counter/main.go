@@ -38,6 +38,7 @@ type options struct {
 	store    string // a key of stores
 	file     string // of sqlite
 	dsn      string // of what is behind a network
+	cache    time.Duration
 	insecure bool
 }
 
@@ -47,6 +48,7 @@ func main() {
 	flag.StringVar(&o.store, "store", "sqlite", "where sessions are kept: "+storeNames())
 	flag.StringVar(&o.file, "file", "counter.db", "the file of -store sqlite")
 	flag.StringVar(&o.dsn, "dsn", os.Getenv("COUNTER_DSN"), "the database of the other stores, as its driver names it (default $COUNTER_DSN)")
+	flag.DurationVar(&o.cache, "cache", 0, "how old a session may be that this node keeps in memory, in front of the store; 0 keeps none")
 	flag.BoolVar(&o.insecure, "insecure", false, "for browsers that refuse secure cookies on plain http://localhost, such as Safari")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

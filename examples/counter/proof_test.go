@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,16 +27,33 @@ const (
 	atOnce = 20
 )
 
+// visitsBehindACache is how many there are there, unless proofs are to try for long.
+const visitsBehindACache = 2_000
+
 // Two programs count in one session, and no visit is lost or counted twice. Each
 // answer is what was stored for that visit.
 func TestPromise1_TwoPrograms(t *testing.T) {
 	program := build(t)
-	for name, dsn := range map[string]func(t *testing.T) string{
-		"redis":    func(t *testing.T) string { return "redis://" + servers.Redis(t).DSN() },
-		"postgres": func(t *testing.T) string { return servers.PostgreSQL(t).Database(t) },
+	redis := func(t *testing.T) string { return "redis://" + servers.Redis(t).DSN() }
+	postgres := func(t *testing.T) string { return servers.PostgreSQL(t).Database(t) }
+	for name, c := range map[string]struct {
+		store string
+		dsn   func(t *testing.T) string
+		cache bool
+	}{
+		"redis":                   {"redis", redis, false},
+		"redis behind a cache":    {"redis", redis, true},
+		"postgres":                {"postgres", postgres, false},
+		"postgres behind a cache": {"postgres", postgres, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			args := []string{"-store", name, "-dsn", dsn(t)}
+			args, visits := []string{"-store", c.store, "-dsn", c.dsn(t)}, visits
+			if c.cache {
+				args = append(args, "-cache", "2s")
+				if os.Getenv("SESSION_TEST_PROOFS") == "" {
+					visits = visitsBehindACache
+				}
+			}
 			nodes := []string{start(t, program, args...).url, start(t, program, args...).url}
 			begin := time.Now()
 			values, refused := hammer(t, nodes, visits)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/typedsession/session/store"
+	"github.com/typedsession/session/store/cached"
 	"github.com/typedsession/session/store/memory"
 )
 
@@ -43,6 +44,9 @@ func openStore(ctx context.Context, o options) (store.Store, func() error, error
 	s, closeStore, err := open(ctx, o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("-store %s: %w", o.store, err)
+	}
+	if o.cache > 0 {
+		s = cached.New(s, cached.WithTTL(o.cache))
 	}
 	return s, closeStore, nil
 }
