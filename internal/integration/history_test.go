@@ -13,6 +13,7 @@ import (
 	"github.com/typedsession/session/internal/proofs/effort"
 	"github.com/typedsession/session/internal/proofs/history"
 	"github.com/typedsession/session/store"
+	"github.com/typedsession/session/store/cached"
 )
 
 // historyPlace is where the histories of a test are made: three nodes, and where
@@ -22,6 +23,7 @@ type historyPlace struct {
 	direct, wired []store.Store
 	wire          *wire
 	lost          atomic.Int64 // answers, by the wire
+	cache         func(store.Store) store.Store
 }
 
 func newHistoryPlace(t *testing.T, b backend) *historyPlace {
@@ -57,7 +59,7 @@ func (p *historyPlace) options(e effort.Effort, i int, faults bool) history.Opti
 	}
 	rnd := e.Rand(part)
 	o := history.Options{
-		Seed: rnd.Uint64(), Where: p.name, Faults: faults,
+		Seed: rnd.Uint64(), Where: p.name, Faults: faults, Cache: p.cache,
 		Stores: p.direct[:2+rnd.IntN(2)],
 		Unit:   2 * time.Millisecond, Margin: 200 * time.Millisecond,
 	}
@@ -86,29 +88,43 @@ func (p *historyPlace) options(e effort.Effort, i int, faults bool) history.Opti
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	long(t)
+	onStores(t, func(t *testing.T, b backend) { histories(t, newHistoryPlace(t, b)) })
+}
+
+// The same with a near cache in each node, in which half of the requests may read what
+// is old.
+func TestHistoriesBehindACache(t *testing.T) {
+	t.Parallel()
+	long(t)
 	onStores(t, func(t *testing.T, b backend) {
-		e := effort.Of(t)
 		p := newHistoryPlace(t, b)
-		plain, faulty := p.count(e)
-		var tally history.Tally
-		defer func() { t.Logf("%v; the wire lost %d answers", &tally, p.lost.Load()) }()
-		judge := func(i int, faults bool) {
-			h, err := history.Run(t.Context(), p.options(e, i, faults))
-			require.NoError(t, err)
-			if v := h.Check(); tally.Add(h, v) {
-				t.Fatal(v.Text)
-			}
-		}
-		for i := 0; i < max(plain, faulty) && !e.Over(); i++ {
-			if i < plain {
-				judge(i, false)
-			}
-			if i < faulty {
-				judge(i, true)
-			}
-		}
-		require.LessOrEqual(t, 4*tally.Thrown, tally.Histories+4, "many histories say too little")
+		p.cache = func(st store.Store) store.Store { return cached.New(st, cached.WithTTL(20*time.Millisecond)) }
+		histories(t, p)
 	})
+}
+
+func histories(t *testing.T, p *historyPlace) {
+	t.Helper()
+	e := effort.Of(t)
+	plain, faulty := p.count(e)
+	var tally history.Tally
+	defer func() { t.Logf("%v; the wire lost %d answers", &tally, p.lost.Load()) }()
+	judge := func(i int, faults bool) {
+		h, err := history.Run(t.Context(), p.options(e, i, faults))
+		require.NoError(t, err)
+		if v := h.Check(); tally.Add(h, v) {
+			t.Fatal(v.Text)
+		}
+	}
+	for i := 0; i < max(plain, faulty) && !e.Over(); i++ {
+		if i < plain {
+			judge(i, false)
+		}
+		if i < faulty {
+			judge(i, true)
+		}
+	}
+	require.LessOrEqual(t, 4*tally.Thrown, tally.Histories+4, "many histories say too little")
 }
 
 // lastWriteWins makes a store replace whatever there is.

@@ -2,12 +2,16 @@ module github.com/typedsession/session/internal/proofs
 
 go 1.26.0
 
-replace github.com/typedsession/session => ../..
+replace (
+	github.com/typedsession/session => ../..
+	github.com/typedsession/session/store/cached => ../../store/cached
+)
 
 require (
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/stretchr/testify v1.12.1
 	github.com/typedsession/session v0.0.0
+	github.com/typedsession/session/store/cached v0.0.0
 )
 
 require (
@@ -17,6 +21,7 @@ require (
 	github.com/go-playground/validator/v10 v10.30.6 // indirect
 	github.com/goccy/go-json v0.12.0 // indirect
 	github.com/leodido/go-urn v1.5.0 // indirect
+	github.com/maypok86/otter/v2 v2.4.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

@@ -39,9 +39,12 @@ func (c *client) act(ctx context.Context, s *session.Session, l *op, k kind, key
 	if o.onlyLooks() {
 		// Then nobody has asked the store again: it is about what was loaded, or what
 		// another request of this node has stored since.
-		o.call, o.begin = l.call, l.begin
+		o.call, o.begin, o.stale = l.call, l.begin, l.stale
 	}
 	c.end(o)
+	if o.stale && o.out == done {
+		c.touched(l, nil) // it may have been no more than that
+	}
 	if o.out == unknown && errors.Is(o.err, session.ErrDestroyed) { // that is known
 		end := c.begin(c, o.kind, o.cred)
 		end.keys, end.out, end.call, end.begin = o.keys, gone, o.call, o.begin

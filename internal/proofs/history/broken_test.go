@@ -252,7 +252,7 @@ func TestBrokenStoresAreRejected(t *testing.T) {
 			const most = 200
 			tries := 0
 			for ; tries < most; tries++ {
-				h := inBubble(t, e.Rand(uint64(1000*i+tries)).Uint64(), broken.faults, broken.store())
+				h := inBubble(t, e.Rand(uint64(1000*i+tries)).Uint64(), broken.faults, nil, broken.store())
 				if h.Check().Result == history.Rejected {
 					break
 				}
@@ -265,7 +265,7 @@ func TestBrokenStoresAreRejected(t *testing.T) {
 		t.Parallel()
 		for i := range e.Count(25, 500) {
 			seed := e.Rand(uint64(1_000_000 + i)).Uint64()
-			v := inBubble(t, seed, i%2 == 0, lastWriteWins()).Check()
+			v := inBubble(t, seed, i%2 == 0, nil, lastWriteWins()).Check()
 			require.Equal(t, history.Rejected, v.Result, "history %d\n%s", seed, v.Text)
 		}
 	})
@@ -276,7 +276,7 @@ func TestRejectedIsPrinted(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv(history.DirVariable, dir)
 	const seed = 42
-	v := inBubble(t, seed, false, lastWriteWins()).Check()
+	v := inBubble(t, seed, false, nil, lastWriteWins()).Check()
 	require.Equal(t, history.Rejected, v.Result)
 	require.Contains(t, v.Text, "history 42 on memory (2 nodes, faults: false; ")
 	require.Regexp(t, `(?m)^ +\d+ +\d+-\d+ +\S+ \d/\d load +with 0: done, owner "", sees x \d`, v.Text)

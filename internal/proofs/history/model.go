@@ -162,7 +162,7 @@ func (m *model) touched(s state, o *op) state {
 	if !s.alive || m.mustHaveEnded(&s, o) {
 		return s
 	}
-	if o.out == done && !m.superseded(&s, o) && !m.mayHaveEnded(&s, o) {
+	if o.out == done && !o.stale && !m.superseded(&s, o) && !m.mayHaveEnded(&s, o) {
 		s.may = min(max(s.may, o.begin+m.profile.idle-m.profile.idle/10-m.slack), s.first)
 	}
 	s.must = min(max(s.must, o.end+m.profile.idle), s.last)

@@ -126,6 +126,7 @@ type op struct {
 	got     int32  // the value that was read, made, taken or found; 0: none
 	rotated bool
 	other   bool  // it happened to another session
+	stale   bool  // it is about what a cache had, or so it may be
 	err     error // for the reader
 
 	call, ret  int64         // in the order of events
@@ -136,7 +137,7 @@ type op struct {
 func (o *op) open() bool { return o.out == unknown }
 
 // counts reports whether o says something about the session.
-func (o *op) counts() bool { return o.out != failed }
+func (o *op) counts() bool { return o.out != failed && (!o.stale || o.kind == touch) }
 
 func (o *op) String() string {
 	var b strings.Builder
@@ -173,6 +174,9 @@ func (o *op) String() string {
 	}
 	if o.other {
 		b.WriteString(", in another session")
+	}
+	if o.stale {
+		b.WriteString(", perhaps of old")
 	}
 	if o.err != nil {
 		_, _ = fmt.Fprintf(&b, " (%v)", o.err)

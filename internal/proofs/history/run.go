@@ -19,6 +19,10 @@ type Options struct {
 	Where  string        // for the reader: the kind of store
 	Stores []store.Store // of the nodes, two at least, all with the same sessions
 	Faults bool          // calls of the stores are lost, late, or sent twice
+	// Cache puts a near cache in front of a node's store. Every other request may read
+	// what is old then: what it sees does not count, and what it changes does. Nil
+	// leaves the nodes without one.
+	Cache func(store.Store) store.Store
 	// Disturb, with Faults, is called when calls may begin to fail in some other way,
 	// and when they must not any more. Nil does nothing.
 	Disturb func(on bool)
@@ -70,9 +74,13 @@ func Run(ctx context.Context, o Options) (*History, error) {
 	for i, st := range o.Stores {
 		l := &link{inner: st, unit: o.Unit, rnd: rand.New(rand.NewPCG(o.Seed, uint64(100+i)))} //nolint:gosec // G404, G115: few
 		r.links = append(r.links, l)
+		top := store.Store(l)
+		if o.Cache != nil {
+			top = o.Cache(l)
+		}
 		var err error
 		if managers[i], err = session.NewManager(session.Config{
-			Store: l, Scope: scope, Timeout: time.Minute,
+			Store: top, Scope: scope, Timeout: time.Minute,
 			Expiry: session.OnSessionEnd().WithIdle(r.profile.idle), Lifetime: r.profile.lifetime,
 			Grace: r.profile.grace, MinRotate: r.profile.grace,
 		}); err != nil {

@@ -58,7 +58,7 @@ func test(folder string, names ...string) Killer {
 // not found in one run and missed in the next.
 func histories() Killer {
 	return Killer{
-		Title: "histories", Package: "internal/proofs/history", Run: exactly("TestHistories"),
+		Title: "histories", Package: "internal/proofs/history", Run: exactly("TestHistories") + "/^with",
 		Env: []string{effort.SeedVariable + "=1"},
 	}
 }
@@ -67,6 +67,13 @@ func histories() Killer {
 func faultyHistories() Killer {
 	k := histories()
 	k.Title, k.Run = "histories with faults", exactly("TestHistories", "with faults")
+	return k
+}
+
+// cachedHistories are those of nodes that have near caches.
+func cachedHistories() Killer {
+	k := histories()
+	k.Title, k.Run = "histories behind a cache", exactly("TestHistories", "behind a cache")
 	return k
 }
 

@@ -4,5 +4,5 @@ import "slices"
 
 // Table returns all mutants.
 func Table() []Mutant {
-	return slices.Concat(ofMemory, ofSQLite, ofRedis, ofMySQL, ofCommits, ofAnswers, ofValues, ofCredentials, ofEnds, ofResponses)
+	return slices.Concat(ofMemory, ofSQLite, ofRedis, ofMySQL, ofCommits, ofAnswers, ofValues, ofCredentials, ofEnds, ofResponses, ofCaches)
 }
