@@ -237,7 +237,7 @@ func (s *Session) checkStruct(st *state, d *declaration) error {
 	return refused(d, c.validate(d, v.Interface()))
 }
 
-func (s *Session) setScratch(st *state, running int) {
+func (s *Session) setScratch(st *state, running int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.scratch = st

@@ -37,9 +37,9 @@ type Session struct {
 	// mu guards what follows and is held for moments only. busy is the lock
 	// that is held over calls of the store; waiting for it ends with a context.
 	mu   sync.Mutex
-	busy bool
 	wait chan struct{} // closed when busy ends; nil while nobody waits
 
+	busy       bool
 	fresh      bool // load past caches
 	loaded     bool
 	doomed     bool // Destroy has failed for want of time
@@ -56,7 +56,7 @@ type Session struct {
 	behind     bool // rec is newer than state: another base for the next commit
 	rotate     rotation
 	candidates uint8 // credentials to try: cred, then more
-	updating   int   // Update functions that are running
+	updating   int32 // Update functions that are running
 
 	cred      credential // presented or, later, issued
 	more      *[maxCandidates - 1]credential
