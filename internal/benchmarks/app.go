@@ -32,9 +32,16 @@ type peer struct {
 	new  func(at place) (app, error)
 }
 
-var peers = []peer{
+// peers are this library and the other one.
+var peers = [2]peer{
 	{"session", newSessionApp},
 	{"scs", newSCSApp},
+}
+
+// stores are this library behind a near cache, and with sessions in memory.
+var stores = [2]peer{
+	{"near cache", newCachedApp},
+	{"memory", newMemoryApp},
 }
 
 // numbers are prepared, so that no handler pays for formatting its answer.

@@ -7,6 +7,9 @@ import (
 
 	"github.com/typedsession/session"
 	"github.com/typedsession/session/middleware"
+	"github.com/typedsession/session/store"
+	"github.com/typedsession/session/store/cached"
+	"github.com/typedsession/session/store/memory"
 )
 
 var userKey = session.Key[User]("user")
@@ -14,8 +17,14 @@ var userKey = session.Key[User]("user")
 // sessionApp uses this library with all defaults.
 type sessionApp struct{ mw *middleware.Middleware }
 
-func newSessionApp(at place) (app, error) {
-	m, err := session.NewManager(session.Config{Store: at.session()})
+func newSessionApp(at place) (app, error) { return newAppOn(at.session()) }
+
+func newCachedApp(at place) (app, error) { return newAppOn(cached.New(at.session())) }
+
+func newMemoryApp(place) (app, error) { return newAppOn(memory.New()) }
+
+func newAppOn(st store.Store) (app, error) {
+	m, err := session.NewManager(session.Config{Store: st})
 	if err != nil {
 		return nil, err
 	}

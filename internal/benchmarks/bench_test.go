@@ -4,7 +4,7 @@ import "testing"
 
 func BenchmarkSession(b *testing.B) {
 	for i := range scenarios {
-		for _, p := range peers {
+		for _, p := range append(peers[:], stores[0]) {
 			b.Run(scenarios[i].name+"/"+p.name, func(b *testing.B) {
 				if err := measure(b, p, &scenarios[i], usual); err != nil {
 					b.Fatal(err)

@@ -8,7 +8,7 @@ import (
 
 // checkAll finds out whether all peers do the same work. What does not is not
 // worth measuring.
-func checkAll(at place) error {
+func checkAll(at place, peers []peer) error {
 	var errs []error
 	for _, p := range peers {
 		for i := range scenarios {

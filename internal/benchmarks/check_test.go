@@ -8,7 +8,7 @@ import (
 )
 
 func TestPeersDoTheSameWork(t *testing.T) {
-	for _, p := range peers {
+	for _, p := range append(peers[:], stores[:]...) {
 		for i := range scenarios {
 			t.Run(p.name+"/"+scenarios[i].name, func(t *testing.T) {
 				require.NoError(t, check(p, &scenarios[i], inMemory))

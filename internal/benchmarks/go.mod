@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/typedsession/session => ../..
+	github.com/typedsession/session/store/cached => ../../store/cached
 	github.com/typedsession/session/store/redisstore => ../../store/redisstore
 )
 
@@ -13,6 +14,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/stretchr/testify v1.12.1
 	github.com/typedsession/session v0.0.0
+	github.com/typedsession/session/store/cached v0.0.0
 	github.com/typedsession/session/store/redisstore v0.0.0
 	golang.org/x/sys v0.49.0
 )
@@ -25,6 +27,7 @@ require (
 	github.com/go-playground/validator/v10 v10.30.6 // indirect
 	github.com/goccy/go-json v0.12.0 // indirect
 	github.com/leodido/go-urn v1.5.0 // indirect
+	github.com/maypok86/otter/v2 v2.4.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect

@@ -4,7 +4,8 @@
 //	GOWORK=off go -C internal/benchmarks run .
 //
 // With -redis localhost:6379 the sessions are in Redis, and 16 requests are under
-// way at once.
+// way at once. With -cached a near cache in front of that is compared with sessions
+// in memory.
 //
 // The same measurements are ordinary benchmarks, for profiles and for one scenario
 // alone; peers then do not take turns:
@@ -26,12 +27,16 @@ func main() {
 	rounds := flag.Int("rounds", 10, "how often everything is measured")
 	each := flag.Duration("each", 100*time.Millisecond, "how long each measurement takes")
 	server := flag.String("redis", "", "the address of an empty Redis server to keep the sessions in, instead of in memory")
+	nearby := flag.Bool("cached", false, "compare this library behind a near cache with itself on sessions in memory")
 	flag.Parse()
 	l := usual
 	err := error(nil)
 	if *server != "" {
 		l.at, err = inRedis(context.Background(), *server)
 		l.workers = 16
+	}
+	if *nearby {
+		l.peers = stores
 	}
 	if err == nil {
 		err = run(os.Stdout, os.Stderr, *rounds, *each, l)
@@ -43,7 +48,7 @@ func main() {
 }
 
 func run(out, progress io.Writer, rounds int, each time.Duration, l load) error {
-	if err := checkAll(l.at); err != nil {
+	if err := checkAll(l.at, l.peers[:]); err != nil {
 		return err
 	}
 	if flag.Lookup("test.benchtime") == nil {
@@ -56,6 +61,6 @@ func run(out, progress io.Writer, rounds int, each time.Duration, l load) error 
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, tables(results, l.at.name, l.workers, rounds, each))
+	_, err = io.WriteString(out, tables(results, l, rounds, each))
 	return err
 }

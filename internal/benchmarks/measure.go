@@ -12,7 +12,8 @@ import (
 // dropped during it.
 type load struct {
 	at       place
-	workers  int // who send requests at once, each those of its own sessions
+	peers    [2]peer // the first against the second
+	workers  int     // who send requests at once, each those of its own sessions
 	sessions int
 	laps     int // requests per session before the first that counts
 	turnover int // sessions after which a scenario that creates some gets an empty store
@@ -20,7 +21,7 @@ type load struct {
 
 // usual has enough sessions that they do not fit into the nearest caches, and
 // enough laps for records that grow with the first changes to have grown.
-var usual = load{at: inMemory, workers: 1, sessions: 256, laps: 20, turnover: 10_000}
+var usual = load{at: inMemory, peers: peers, workers: 1, sessions: 256, laps: 20, turnover: 10_000}
 
 // measure runs the request of a scenario against a new program of a peer, from one
 // goroutine.

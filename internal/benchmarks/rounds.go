@@ -57,8 +57,8 @@ func (r *series) measure(round int, l load) error {
 	r.bare = append(r.bare, bare)
 	for i := range scenarios {
 		s := &scenarios[i]
-		for j := range peers {
-			p := peers[(round+j)%len(peers)]
+		for j := range l.peers {
+			p := l.peers[(round+j)%len(l.peers)]
 			got, err := take(func(b *testing.B) error { return measure(b, p, s, l) })
 			if err != nil {
 				return err

@@ -16,9 +16,9 @@ import (
 func TestRun(t *testing.T) {
 	before := flag.Lookup("test.benchtime").Value.String()
 	t.Cleanup(func() { require.NoError(t, flag.Set("test.benchtime", before)) }) // of the benchmarks behind the tests
-	for _, workers := range []int{1, 2 * runtime.GOMAXPROCS(0)} {
+	for workers, compared := range map[int][2]peer{1: stores, 2 * runtime.GOMAXPROCS(0): peers} {
 		var out strings.Builder
-		l := load{at: inMemory, workers: workers, sessions: 8 * workers, laps: 2, turnover: 7}
+		l := load{at: inMemory, peers: compared, workers: workers, sessions: 8 * workers, laps: 2, turnover: 7}
 		require.NoError(t, run(&out, io.Discard, 2, 100*time.Microsecond, l))
 		for _, s := range scenarios {
 			require.Equal(t, len(collectors), strings.Count(out.String(), "\n| "+s.name+" |"), out.String())

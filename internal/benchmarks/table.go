@@ -11,17 +11,18 @@ import (
 )
 
 // tables prints what was measured as Markdown.
-func tables(all results, place string, workers, rounds int, each time.Duration) string {
+func tables(all results, l load, rounds int, each time.Duration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s/%s, %d CPUs, %s, scs %s, sessions in %s, %d at once; %d rounds of %v.\n", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
-		runtime.Version(), version("github.com/alexedwards/scs/v2"), place, workers, rounds, each)
+		runtime.Version(), version("github.com/alexedwards/scs/v2"), l.at.name, l.workers, rounds, each)
 	for _, gc := range collectors {
 		r := all[gc]
 		fmt.Fprintf(&b, "\n`GOGC=%d`; a handler without any middleware takes %s.\n\n", gc, duration(least(r.bare, nanoseconds)))
-		b.WriteString("| | request | session | scs | session / scs | by CPU | allocations | bytes |\n")
+		first, second := l.peers[0].name, l.peers[1].name
+		fmt.Fprintf(&b, "| | request | %s | %s | %[1]s / %[2]s | by CPU | allocations | bytes |\n", first, second)
 		b.WriteString("|---|---|--:|--:|--:|--:|--:|--:|\n")
 		for _, s := range scenarios {
-			ours, theirs := r.by[s.name]["session"], r.by[s.name]["scs"]
+			ours, theirs := r.by[s.name][first], r.by[s.name][second]
 			a, c := least(ours, nanoseconds), least(theirs, nanoseconds)
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %d / %d | %d / %d |\n", s.name, s.about,
 				duration(a), duration(c), ratio(a/c), ratio(medianRatio(ours, theirs)),
