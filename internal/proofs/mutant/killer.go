@@ -32,16 +32,14 @@ func law(name string) Killer {
 // lawOfSQLite is the same, held to store/sqlstore on a file.
 func lawOfSQLite(name string) Killer {
 	return Killer{
-		Title: "storetest on SQLite: " + name, Package: "internal/integration",
-		Run: exactly("TestSQLiteKeepsTheLaws", "recommended", "laws", name),
+		Title: "storetest on SQLite: " + name, Package: "internal/proofs/mutant/laws", Run: exactly("TestSQLite", "laws", name),
 	}
 }
 
 // lawOfRedis is the same, held to store/redisstore on a server.
 func lawOfRedis(name string) Killer {
 	return Killer{
-		Title: "storetest on Redis: " + name, Package: "store/redisstore",
-		Run: exactly("TestLawsOfPipeliningClient", "laws", name),
+		Title: "storetest on Redis: " + name, Package: "internal/proofs/mutant/laws", Run: exactly("TestRedis", "laws", name),
 	}
 }
 

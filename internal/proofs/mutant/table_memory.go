@@ -102,8 +102,8 @@ var ofMemory = []Mutant{
 		Suffered:  "A session that was logged out is still there",
 		Edits: []Edit{{memoryFile, `	if e := sh.entries[key]; e != nil {
 		s.remove(sh, e)
-	}
-`, ``}},
+		if e.expires > now {`, `	if e := sh.entries[key]; e != nil {
+		if e.expires > now {`}},
 		Killers: []Killer{law("delete wins"), histories(), schedules()},
 	},
 	{
