@@ -9,7 +9,7 @@ var ofCaches = []Mutant{
 	{
 		Name:      "age counts from the answer",
 		Bug:       "a copy is as old as the answer, not as the question",
-		Published: "the usual meaning of a time to live: otter, ristretto, Moka, and with them tower-sessions' CachingSessionStore",
+		Published: "the usual meaning of a time to live: otter, ristretto, Moka",
 		Suffered:  "With a limit of 20 ms and answers that took 15 ms, what was read was up to 45 ms old",
 		Edits: []Edit{{
 			"store/cached/flight.go", "e := newEntry(rec, o.sent) //", "e := newEntry(rec, s.now()) //",
