@@ -134,6 +134,9 @@ func (r *watcher) seen(rec *watchedRecord, sent time.Time, subscribed bool, epoc
 	again := rec.again // then epochs may be newer than what was seen
 	rec.looking, rec.again = false, false
 	interval := r.m.cfg.WatchInterval
+	if err != nil && rec.failing.IsZero() {
+		rec.failing = sent
+	}
 	for w := rec.first; w != nil; {
 		next := w.after
 		var cause error
@@ -142,7 +145,7 @@ func (r *watcher) seen(rec *watchedRecord, sent time.Time, subscribed bool, epoc
 			cause = ErrDestroyed
 		case err == nil && w.epoch != epoch && !w.paused && !again:
 			cause = ErrSuperseded
-		case err != nil && sent.Sub(rec.verified) > failedFactor*interval:
+		case err != nil && sent.Sub(rec.failing) > failedFactor*interval:
 			cause = storeError("load", err)
 		}
 		if cause != nil {
@@ -159,7 +162,7 @@ func (r *watcher) seen(rec *watchedRecord, sent time.Time, subscribed bool, epoc
 	case err != nil:
 		r.put(rec, time.Now().Add(spread(min(interval/4, time.Second))))
 	default:
-		rec.verified = sent
+		rec.failing = time.Time{}
 		if subscribed && r.subscribed {
 			interval *= subscribedFactor
 		}

@@ -71,6 +71,30 @@ func (b *breakable) Watch(ctx context.Context, ready func(), changed func(store.
 	return context.Cause(ctx)
 }
 
+// The same while a subscription stands, when looks are rare: the first that fails ends
+// nothing.
+func TestDoneWhenTheStoreFailsWhileItTells(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := notified(t)
+		_, done := r.listen(r.start(1))
+		for range 3 {
+			time.Sleep(2 * time.Minute)
+			r.failing(spy.Load)
+			for r.store.Calls(); len(r.store.Calls()) == 0; {
+				time.Sleep(time.Second)
+			}
+			time.Sleep(2 * session.DefaultWatchInterval)
+			require.False(t, over(done))
+			r.store.Hook(nil)
+		}
+		time.Sleep(time.Minute)
+		r.failing(spy.Load)
+		time.Sleep(time.Minute + 4*session.DefaultWatchInterval)
+		require.True(t, over(done))
+	})
+}
+
 // A subscription that is cut off is made up for by looking, and taken up again.
 func TestDoneWhenTheSubscriptionIsCut(t *testing.T) {
 	t.Parallel()

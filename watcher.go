@@ -49,7 +49,7 @@ type watchedRecord struct {
 	first    *watch
 	index    int // in the order, -1 when it is not there
 	due      time.Time
-	verified time.Time // when the last look began that found the record
+	failing  time.Time // when the first of the looks began that have failed since one found the record
 	urgent   bool
 	looking  bool
 	again    bool // it has changed meanwhile
@@ -68,7 +68,7 @@ func (r *watcher) follow(w *watch, key store.Key, epoch uint64, paused bool) {
 	rec := w.record
 	if rec == nil {
 		if rec = r.records[key]; rec == nil {
-			rec = &watchedRecord{key: key, index: -1, verified: time.Now()}
+			rec = &watchedRecord{key: key, index: -1}
 			if r.records == nil {
 				r.records = make(map[store.Key]*watchedRecord)
 			}
