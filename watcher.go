@@ -45,14 +45,14 @@ type watcher struct {
 
 // watchedRecord is a record that is watched. watcher.mu guards it.
 type watchedRecord struct {
-	key      store.Key
-	first    *watch
-	index    int // in the order, -1 when it is not there
-	due      time.Time
-	failing  time.Time // when the first of the looks began that have failed since one found the record
-	urgent   bool
-	looking  bool
-	again    bool // it has changed meanwhile
+	key     store.Key
+	first   *watch
+	index   int // in the order, -1 when it is not there
+	due     time.Time
+	failing time.Time // when the first of the looks began that have failed since one found the record
+	urgent  bool
+	looking bool
+	again   bool // it has changed meanwhile
 }
 
 // follow makes w watch a record at an epoch; from then on it is told where the epoch
