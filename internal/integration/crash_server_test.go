@@ -17,7 +17,7 @@ import (
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	long(t)
-	for _, place := range []faultPlace{redisPlace, postgresPlace, mariaPlace, mongoPlace} {
+	for _, place := range []faultPlace{redisPlace, postgresPlace, mariaPlace} {
 		t.Run(place.name, func(t *testing.T) {
 			t.Parallel()
 			wrong, summary := killedServer(t, effort.Of(t), place, servers.Durable())
@@ -33,7 +33,9 @@ func killedServer(t *testing.T, e effort.Effort, place faultPlace, opts ...serve
 	t.Helper()
 	srv := place.alone(t, opts...)
 	spec := place.spec(t, srv)
-	load := startFaultLoad(t, e, newFaultNode(t, spec.opened(t)), newFaultNode(t, spec.opened(t)))
+	// InnoDB shows what has been committed before it is in the log: MySQL bug 119759.
+	hearsay := place.name == mariaPlace.name
+	load := startLoad(t, e, hearsay, newFaultNode(t, spec.opened(t)), newFaultNode(t, spec.opened(t)))
 	kills := crash(t, e, load, func(*rand.Rand) {
 		require.NoError(t, srv.Kill())
 		require.NoError(t, srv.Start())

@@ -38,6 +38,7 @@ type life struct {
 	ending    bool            // a logout is under way, or it is not known whether it has happened
 	doubtful  bool            // a logout has failed in that way before
 	over      bool            // the session has ended: somebody knows
+	hearsay   bool            // to see that it has ended is not to know it
 	abandoned bool            // nobody may have its credential
 }
 
@@ -89,14 +90,14 @@ func (l *life) usual(s sight, a *faultAnswer) (ok bool, err error) {
 			if !l.ending {
 				return false, errLost
 			}
-			l.over = true
+			l.seenGone()
 		}
 		return false, nil
 	case a.outcome == fateDestroyed:
 		if !l.ending {
 			return false, errLost
 		}
-		l.over = true
+		l.seenGone()
 		return false, nil
 	case a.outcome == fateSuperseded:
 		if l.steady(s) {
@@ -107,6 +108,15 @@ func (l *life) usual(s sight, a *faultAnswer) (ok bool, err error) {
 		return false, errBack
 	}
 	return a.outcome == fateDone, nil
+}
+
+// seenGone notes that the session is not there. l.mu is held.
+func (l *life) seenGone() {
+	if l.hearsay {
+		l.abandoned = true
+	} else {
+		l.over = true
+	}
 }
 
 var (

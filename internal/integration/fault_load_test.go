@@ -40,6 +40,7 @@ type faultLoad struct {
 	outcomes [faultActions]map[fate]*atomic.Int64
 	turned   atomic.Int64 // credentials that were replaced
 	ending   atomic.Bool  // sessions end sooner
+	hearsay  bool         // the server may forget what it has shown, but not what it has acknowledged
 	wg       sync.WaitGroup
 	done     chan struct{}
 	stop     func()
@@ -75,10 +76,15 @@ var actionNames = [faultActions]string{
 // startFaultLoad begins a load. It ends with the test at the latest.
 func startFaultLoad(t testing.TB, e effort.Effort, nodes ...*faultNode) *faultLoad {
 	t.Helper()
+	return startLoad(t, e, false, nodes...)
+}
+
+func startLoad(t testing.TB, e effort.Effort, hearsay bool, nodes ...*faultNode) *faultLoad {
+	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 32}
 	f := &faultLoad{
 		ctx: t.Context(), nodes: nodes, client: &http.Client{Transport: transport}, rnd: e.Rand,
-		done: make(chan struct{}), found: map[string]int{},
+		done: make(chan struct{}), found: map[string]int{}, hearsay: hearsay,
 	}
 	for i := range f.outcomes {
 		f.outcomes[i] = map[fate]*atomic.Int64{}
@@ -228,6 +234,7 @@ func (w *faultWorker) begin() (fate, error) {
 	if err != nil {
 		return fateOdd, err
 	}
+	l.hearsay = w.hearsay
 	w.mu.Lock()
 	w.lives = append(w.lives, l)
 	w.mu.Unlock()
