@@ -35,7 +35,7 @@
 //	LoadFresh    asks, past every cache, and renews the copy
 //	Insert       writes; what was written is kept
 //	Swap         writes; what was written is kept, or the record that a conflict shows
-//	Touch        writes; the copy lives longer, and is as old as before
+//	Touch        writes; the copy shows the later end, and is as old as before
 //	Delete       drops the copy, deletes, drops the copy; a failure is returned
 //	DeleteOwner  the same for all copies of the owner's records
 //	ListOwner, DeleteExpired, Watch are passed on
@@ -73,7 +73,8 @@
 // # Size
 //
 // [WithMaxEntries] and [WithMaxBytes] bound what is kept, 100,000 records and 64 MiB
-// unless told otherwise, whichever is met first. So a record counts as MaxBytes /
+// unless told otherwise, whichever is met first; while many are added at once there can
+// be some more. So a record counts as MaxBytes /
 // MaxEntries at the least: 672 bytes by default. What is used often stays.
 // A copy that has become too old stays, too, until it is asked for again or another needs
 // its place: nothing looks for them, and a cache that has been full stays full. It pays

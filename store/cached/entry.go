@@ -61,5 +61,5 @@ func (s *Store) usable(e *entry, start time.Duration, wall int64) bool {
 	if e.rec.Version == absent {
 		return start-e.sent <= s.config.negative
 	}
-	return start-e.sent <= s.config.ttl && wall < e.expires.Load()
+	return start-e.sent <= s.config.ttl && wall < e.rec.Expires.UnixMilli()
 }

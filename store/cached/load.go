@@ -32,7 +32,7 @@ func (s *Store) Load(ctx context.Context, key store.Key) (store.Record, error) {
 	if e, ok := s.cache.GetIfPresent(key); ok && s.usable(e, start, now.UnixMilli()) {
 		return s.hit(e)
 	}
-	return s.loadPast(ctx, key, start)
+	return s.loadPast(ctx, key, start, now.UnixMilli())
 }
 
 func (s *Store) hit(e *entry) (store.Record, error) {
@@ -44,8 +44,8 @@ func (s *Store) hit(e *entry) (store.Record, error) {
 	return e.record(), nil
 }
 
-// loadPast is a Load that began at start and found no copy.
-func (s *Store) loadPast(ctx context.Context, key store.Key, start time.Duration) (store.Record, error) {
+// loadPast is a Load that began at start, and at wall, and found no copy.
+func (s *Store) loadPast(ctx context.Context, key store.Key, start time.Duration, wall int64) (store.Record, error) {
 	sh := s.shard(&key)
 	for {
 		sh.mu.Lock()
@@ -75,6 +75,9 @@ func (s *Store) loadPast(ctx context.Context, key store.Key, start time.Duration
 		}
 		if errors.Is(l.err, store.ErrNotFound) && start-l.sent > s.config.negative {
 			continue // it may have been inserted since
+		}
+		if l.err == nil && l.sent < start && l.rec.Expires.UnixMilli() <= wall {
+			continue // it had ended before, unless somebody has lengthened it since
 		}
 		s.counts.joined.Add(1)
 		return l.rec, l.err

@@ -97,7 +97,8 @@ func (s *Store) Swap(ctx context.Context, key store.Key, old int64, r store.Reco
 	return cur, err
 }
 
-// Touch implements [store.Store]. The copy lives longer, too, but gets no younger.
+// Touch implements [store.Store]. The copy shows the later end, but gets no younger, and
+// is used no longer: a Touch that has changed nothing is no error.
 func (s *Store) Touch(ctx context.Context, key store.Key, old int64, exp time.Time) error {
 	if err := s.back.Touch(ctx, key, old, exp); err != nil {
 		return err
