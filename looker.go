@@ -80,19 +80,27 @@ func (r *watcher) ready() bool {
 // look looks at records until there are none to be looked at.
 func (r *watcher) look() {
 	for {
-		rec, subscribed := r.take()
+		rec, standing := r.take()
 		if rec == nil {
 			return
 		}
 		sent := time.Now()
 		epoch, stored, err := r.m.peek(rec.key)
-		tell(r.seen(rec, sent, subscribed, epoch, stored, err))
+		tell(r.seen(rec, sent, standing, epoch, stored, err))
 	}
 }
 
-// peek returns the epoch of a record and the record.
+var errStorePanicked = errors.New("session: the store panicked")
+
+// peek returns the epoch of a record and the record. Nobody is there who would recover
+// from a panic of the store. One that hangs must not hold up the looks at others.
 func (m *Manager) peek(key store.Key) (epoch uint64, rec store.Record, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), m.cfg.Timeout)
+	defer func() {
+		if recover() != nil {
+			err = errStorePanicked
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), min(m.cfg.Timeout, max(m.cfg.WatchInterval/4, time.Second)))
 	defer cancel()
 	if rec, err = m.load(ctx, key, true); err != nil {
 		return 0, rec, err
@@ -102,7 +110,7 @@ func (m *Manager) peek(key store.Key) (epoch uint64, rec store.Record, err error
 }
 
 // take returns what is to be looked at next, nil for nothing: then the looker ends.
-func (r *watcher) take() (rec *watchedRecord, subscribed bool) {
+func (r *watcher) take() (rec *watchedRecord, standing uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.urgent) > 0 && rec == nil {
@@ -118,23 +126,30 @@ func (r *watcher) take() (rec *watchedRecord, subscribed bool) {
 	if rec == nil {
 		r.lookers--
 		r.urgent = nil
-		return nil, false
+		r.schedule() // what the timer fired for may have gone
+		return nil, 0
 	}
 	rec.looking = true
+	for w := rec.first; w != nil; w = w.after {
+		w.late = false
+	}
 	r.schedule()
 	r.work()
-	return rec, r.subscribed
+	return rec, r.standing
 }
 
 // seen notes what a look that began at sent has found, and returns what it ends.
-func (r *watcher) seen(rec *watchedRecord, sent time.Time, subscribed bool, epoch uint64, stored store.Record, err error) (ended []ending) {
+func (r *watcher) seen(rec *watchedRecord, sent time.Time, standing, epoch uint64, stored store.Record, err error) (ended []ending) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	gone := errors.Is(err, store.ErrNotFound)
-	again := rec.again // then epochs may be newer than what was seen
+	again := rec.again
 	rec.looking, rec.again = false, false
 	interval := r.m.cfg.WatchInterval
-	if err != nil && rec.failing.IsZero() {
+	switch {
+	case err == nil:
+		rec.failing = time.Time{}
+	case rec.failing.IsZero():
 		rec.failing = sent
 	}
 	for w := rec.first; w != nil; {
@@ -143,7 +158,7 @@ func (r *watcher) seen(rec *watchedRecord, sent time.Time, subscribed bool, epoc
 		switch {
 		case gone:
 			cause = ErrDestroyed
-		case err == nil && w.epoch != epoch && !w.paused && !again:
+		case err == nil && w.epoch != epoch && !w.paused && !w.late:
 			cause = ErrSuperseded
 		case err != nil && sent.Sub(rec.failing) > failedFactor*interval:
 			cause = storeError("load", err)
@@ -162,8 +177,7 @@ func (r *watcher) seen(rec *watchedRecord, sent time.Time, subscribed bool, epoc
 	case err != nil:
 		r.put(rec, time.Now().Add(spread(min(interval/4, time.Second))))
 	default:
-		rec.failing = time.Time{}
-		if subscribed && r.subscribed {
+		if standing != 0 && standing == r.standing {
 			interval *= subscribedFactor
 		}
 		r.put(rec, earlier(sent.Add(spread(interval)), stored.Expires))

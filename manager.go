@@ -34,6 +34,8 @@ const (
 	maxName    = 1024   // bytes in a key name
 	maxOwner   = 255    // bytes in an owner
 	maxChanges = 10_000 // entries in the log of one request
+
+	maxWatchInterval = 24 * time.Hour
 )
 
 // Config is the configuration of a [Manager]. Only Store is required; a zero
@@ -93,7 +95,7 @@ type Config struct {
 	// told of, where the store can be read. While the store tells of changes, it is
 	// longer by [store.WatchPatience], in which a subscription that is cut off has not
 	// been noticed to be; and a single notification that is lost is made up for within
-	// six intervals. The default is DefaultWatchInterval.
+	// six intervals. The default is DefaultWatchInterval; it is a day at most.
 	WatchInterval time.Duration
 
 	// Logger receives what has no caller to return to: failures of RunSweeper, and
@@ -157,6 +159,9 @@ func NewManager(cfg Config) (*Manager, error) {
 	positive("MinRotate", &cfg.MinRotate, max(DefaultMinRotate, cfg.Grace))
 	positive("Timeout", &cfg.Timeout, DefaultTimeout)
 	positive("WatchInterval", &cfg.WatchInterval, DefaultWatchInterval)
+	if cfg.WatchInterval > maxWatchInterval {
+		check(fmt.Errorf("WatchInterval of %v: it must be at most %v", cfg.WatchInterval, maxWatchInterval))
+	}
 	bound("MaxBytes", &cfg.MaxBytes, DefaultMaxBytes, 1<<30)
 	bound("MaxKeys", &cfg.MaxKeys, DefaultMaxKeys, 1<<20)
 	bound("MaxDepth", &cfg.MaxDepth, DefaultMaxDepth, 1000)

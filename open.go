@@ -13,21 +13,55 @@ import (
 const maxCandidates = 3
 
 // load must be called between enter and leave. A failure is remembered, unless
-// it is only that the caller stopped waiting.
-func (s *Session) load(ctx context.Context) error {
-	if s.loaded {
+// it is only that the caller stopped waiting. What is to be changed is loaded past
+// every cache, also when it has been read from one: what seems to be stored already
+// need not be.
+func (s *Session) load(ctx context.Context, p purpose) (err error) {
+	exact := s.fresh || s.m.fresh == nil
+	fresh := exact || p != toRead
+	switch {
+	case !s.loaded:
+		err = s.open(ctx, fresh)
+	case fresh && !exact && !s.isNew && !s.frozen: // those are never from a cache
+		err = s.refresh(ctx, p)
+	default:
 		return nil
 	}
-	err := s.open(ctx, s.fresh)
+	ended := ctx.Err() != nil
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case err == nil:
-		s.loaded = true
-	case ctx.Err() == nil:
+		s.loaded, s.fresh = true, fresh
+	case !ended:
 		s.fail = err
 	}
 	return err
+}
+
+// refresh replaces what a cache had by what is stored. The request has changed nothing
+// yet, and what it has read remains read.
+func (s *Session) refresh(ctx context.Context, p purpose) error {
+	f, err := s.m.find(ctx, s.cred, true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err != nil:
+		s.oversize = f.match == matchCurrent
+		return err
+	case f.rec.Version == 0 && p == toDestroy:
+		return nil
+	case f.rec.Version == 0:
+		return ErrDestroyed
+	case f.view.Epoch != s.base.Epoch:
+		s.frozen = true // it reads what the cache had, which is what it could read before
+		return nil
+	}
+	s.checkReads(&f.view)
+	s.rec, s.base = f.rec, f.view.Meta
+	s.state.reset(f.view.Values, s.m.ownerOf(&f.rec, f.view.Owner), s.firstEntry[:0])
+	s.rev++
+	return nil
 }
 
 // open finds the record that the request's credentials open.

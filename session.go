@@ -190,7 +190,11 @@ func (s *Session) leave() {
 	var ended []ending
 	s.mu.Lock()
 	s.busy = false
-	if s.watches != nil && s.loaded {
+	switch {
+	case s.watches == nil:
+	case s.closed:
+		ended = s.unwatch()
+	case s.loaded:
 		ended = s.follow()
 	}
 	if s.wait != nil {
@@ -224,7 +228,7 @@ func (s *Session) enterLoaded(ctx context.Context, p purpose) (err error) {
 			s.leave()
 		}
 	}()
-	if err = s.load(ctx); p == toDestroy && s.oversize {
+	if err = s.load(ctx, p); p == toDestroy && s.oversize {
 		err = nil
 	}
 	loaded = err == nil

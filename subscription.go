@@ -17,18 +17,19 @@ func (r *watcher) listen() {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	go r.subscribe(ctx)
+	go r.subscribe(ctx, r.notifier)
 }
 
 // hangUp ends the subscription and the timer: nothing is watched any more. r.mu is held.
 func (r *watcher) hangUp() {
 	if r.stop != nil {
 		r.stop()
-		r.stop, r.subscribed = nil, false
+		r.stop, r.standing = nil, 0
 	}
 	if r.timer != nil {
 		r.timer.Stop()
 	}
+	r.records, r.order = nil, nil // they may have been many
 }
 
 const (
@@ -37,26 +38,29 @@ const (
 )
 
 // subscribe listens to the store for as long as ctx lasts.
-func (r *watcher) subscribe(ctx context.Context) {
+func (r *watcher) subscribe(ctx context.Context, notifier store.Watcher) {
 	log, pause, warned := r.m.cfg.Logger, firstSubscribe, false
 	for {
-		stood := false
-		err := r.notifier.Watch(ctx, func() {
+		var stood time.Time
+		err := notifier.Watch(ctx, func() {
 			if warned {
 				log.InfoContext(ctx, "changes of sessions are heard again")
 			}
-			stood, warned, pause = true, false, firstSubscribe
+			stood, warned = time.Now(), false
 			r.stands(ctx)
 		}, r.changed)
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, errors.ErrUnsupported) {
-			r.deaf()
-			return
+		if !stood.IsZero() {
+			r.cut(ctx)
+			if time.Since(stood) >= lastSubscribe {
+				pause = firstSubscribe
+			}
 		}
-		if stood {
-			r.cut()
+		if errors.Is(err, errors.ErrUnsupported) {
+			r.deaf(ctx)
+			return
 		}
 		if !warned {
 			log.WarnContext(ctx, "changes of sessions are not heard, the end of one is noticed later",
@@ -73,10 +77,12 @@ func (r *watcher) subscribe(ctx context.Context) {
 }
 
 // deaf gives up listening for good.
-func (r *watcher) deaf() {
+func (r *watcher) deaf(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.notifier = nil
+	if ctx.Err() == nil {
+		r.notifier = nil
+	}
 }
 
 // stands notes that the subscription tells of everything from now on. What changed
@@ -88,7 +94,8 @@ func (r *watcher) stands(ctx context.Context) {
 	if ctx.Err() != nil { // it has been given up meanwhile
 		return
 	}
-	r.subscribed = true
+	r.stood++
+	r.standing = r.stood
 	if len(r.records) > promptLooks {
 		return
 	}
@@ -99,10 +106,13 @@ func (r *watcher) stands(ctx context.Context) {
 
 // cut notes that the subscription may have missed something. Each record is looked at
 // within the interval.
-func (r *watcher) cut() {
+func (r *watcher) cut(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.subscribed = false
+	if ctx.Err() != nil {
+		return
+	}
+	r.standing = 0
 	now := time.Now()
 	for _, rec := range r.order {
 		if due := now.Add(rand.N(r.m.cfg.WatchInterval * 7 / 8)); due.Before(rec.due) { //nolint:gosec // no secret

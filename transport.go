@@ -123,8 +123,21 @@ func (s *Session) respond(ctx context.Context, keep bool) (Ticket, error) {
 			err = s.touch(ctx)
 		}
 	}
+	if !keep || err != nil {
+		s.dropRotation(err)
+	}
 	s.answered(keep, err)
 	return s.ticket(), err
+}
+
+// dropRotation notes that nothing will come of a rotation that has not been stored,
+// unless it may have been.
+func (s *Session) dropRotation(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !isOurs(err, ErrUnknown) && !isOurs(s.fail, ErrUnknown) {
+		s.rotate = rotateNone
+	}
 }
 
 // status says whether the response has begun, and what the session has failed of.
@@ -167,7 +180,10 @@ func (s *Session) acquire(ctx context.Context) error {
 func (s *Session) close() {
 	s.mu.Lock()
 	s.closed = true
-	ended := s.unwatch()
+	var ended []ending
+	if !s.busy { // otherwise leave does it, when nothing is under way any more
+		ended = s.unwatch()
+	}
 	s.mu.Unlock()
 	tell(ended)
 }

@@ -263,6 +263,8 @@ func (s *Session) Destroy(ctx context.Context) error {
 		}
 		return err
 	}
+	var ended []ending
+	defer func() { tell(ended) }() // once nobody is kept out any more
 	defer s.leave()
 	var err error
 	switch {
@@ -273,7 +275,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 	}
 	remove := s.remove || !s.isNew
 	if err == nil {
-		s.endWatches()
+		ended = s.endWatches()
 		s.becomeNew()
 	}
 	s.mu.Lock()

@@ -50,13 +50,16 @@ func (s *Session) Done() <-chan struct{} {
 // needs it any more.
 func (s *Session) WithDone(ctx context.Context) (done context.Context, cancel context.CancelFunc) {
 	done, end := context.WithCancelCause(ctx)
-	w := &watch{cancel: end}
-	w.forget = context.AfterFunc(done, func() { s.m.watcher.end(w, nil) })
+	w, r := &watch{cancel: end}, &s.m.watcher
+	w.forget = context.AfterFunc(done, func() { r.end(w, nil) })
 	s.mu.Lock()
 	s.addWatch(w)
 	s.mu.Unlock()
 	s.beginWatch(ctx, w)
-	return done, func() { s.m.watcher.end(w, context.Canceled) }
+	return done, func() {
+		r.end(w, context.Canceled)
+		end(context.Canceled) // where somebody else is about to
+	}
 }
 
 // watch is a channel or a context that ends with a session.
@@ -76,6 +79,7 @@ type watch struct {
 	after  *watch
 	epoch  uint64
 	paused bool // its own request is about to change the epoch
+	late   bool // a look that is under way may have begun before that change
 	ended  bool
 }
 
@@ -101,17 +105,37 @@ func tell(all []ending) {
 	}
 }
 
-// addWatch is called with s.mu held.
-func (s *Session) addWatch(w *watch) { w.next, s.watches = s.watches, w }
+// addWatch is called with s.mu held. It forgets those that have ended.
+func (s *Session) addWatch(w *watch) {
+	w.next = s.m.watcher.unended(s.watches)
+	s.watches = w
+}
 
 // beginWatch finds out what w is about.
 func (s *Session) beginWatch(ctx context.Context, w *watch) {
-	var ended []ending
-	err := s.look(ctx, func(*state) { ended = s.follow() })
-	tell(ended)
-	if err != nil {
-		s.m.watcher.end(w, err)
+	if s.followLoaded() {
+		return
 	}
+	if err := s.look(ctx, func(*state) {}); err != nil {
+		s.m.watcher.end(w, err)
+		return
+	}
+	s.followLoaded()
+}
+
+// followLoaded is follow, if the session has been loaded, whatever else has failed
+// since.
+func (s *Session) followLoaded() bool {
+	s.mu.Lock()
+	if !s.loaded || s.closed {
+		s.mu.Unlock()
+		return false
+	}
+	s.used = true
+	ended := s.follow()
+	s.mu.Unlock()
+	tell(ended)
+	return true
 }
 
 // follow tells the watcher what the request's session is now: a commit may have stored
@@ -152,12 +176,11 @@ func (s *Session) unwatch() (ended []ending) {
 }
 
 // endWatches says that the request itself has ended the session.
-func (s *Session) endWatches() {
+func (s *Session) endWatches() (ended []ending) {
 	s.mu.Lock()
-	var ended []ending
+	defer s.mu.Unlock()
 	for w := s.watches; w != nil; w = w.next {
 		ended = s.m.watcher.remove(ended, w, ErrDestroyed)
 	}
-	s.mu.Unlock()
-	tell(ended)
+	return ended
 }

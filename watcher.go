@@ -33,14 +33,15 @@ type watcher struct {
 	m        *Manager
 	notifier store.Watcher // nil when the store does not tell
 
-	mu         sync.Mutex
-	records    map[store.Key]*watchedRecord
-	order      dueHeap
-	urgent     []*watchedRecord
-	lookers    int
-	timer      *time.Timer
-	stop       context.CancelFunc // of the subscription; nil when there is none
-	subscribed bool
+	mu       sync.Mutex
+	records  map[store.Key]*watchedRecord
+	order    dueHeap
+	urgent   []*watchedRecord
+	lookers  int
+	timer    *time.Timer
+	stop     context.CancelFunc // of the subscription; nil when there is none
+	standing uint64             // the number of the subscription that stands; 0 for none
+	stood    uint64             // so many have
 }
 
 // watchedRecord is a record that is watched. watcher.mu guards it.
@@ -65,9 +66,9 @@ func (r *watcher) follow(w *watch, key store.Key, epoch uint64, paused bool) {
 		return
 	}
 	w.epoch, w.paused = epoch, paused
-	rec := w.record
+	rec, found := w.record, true
 	if rec == nil {
-		if rec = r.records[key]; rec == nil {
+		if rec, found = r.records[key]; !found {
 			rec = &watchedRecord{key: key, index: -1}
 			if r.records == nil {
 				r.records = make(map[store.Key]*watchedRecord)
@@ -81,7 +82,8 @@ func (r *watcher) follow(w *watch, key store.Key, epoch uint64, paused bool) {
 		}
 		rec.first = w
 	}
-	if !paused {
+	w.late = rec.looking
+	if !paused || !found {
 		r.hurry(rec) // it may have ended before it was watched
 	}
 }
@@ -103,6 +105,21 @@ func (r *watcher) remove(to []ending, w *watch, cause error) []ending {
 	w.ended = true
 	r.unlink(w)
 	return append(to, ending{w, cause})
+}
+
+// unended returns a list of watches of one request, without those that have ended.
+func (r *watcher) unended(all *watch) *watch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := &all
+	for w := all; w != nil; w = w.next {
+		if w.ended {
+			*last = w.next
+		} else {
+			last = &w.next
+		}
+	}
+	return all
 }
 
 // unlink is called with r.mu held.

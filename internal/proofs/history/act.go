@@ -12,7 +12,7 @@ import (
 // act makes the change of a request and ends it. It reports false, having done
 // nothing, where there is nothing to be changed.
 func (c *client) act(ctx context.Context, s *session.Session, l *op, k kind, key int) bool {
-	if k == getOrSet && l.values[key] != 0 || k == claim && l.values[key]%2 != 0 {
+	if !l.stale && (k == getOrSet && l.values[key] != 0 || k == claim && l.values[key]%2 != 0) {
 		c.seen(ctx, l, k, key)
 		return false
 	}
@@ -31,7 +31,8 @@ func (c *client) act(ctx context.Context, s *session.Session, l *op, k kind, key
 	if o.err == nil {
 		o.err = err
 	}
-	if o.out = c.outcome(o, verb != nil); o.kind == login && o.out == done && !sameSession(ticket.Credential(), l.cred.text) {
+	// What is changed is loaded again where it was read from a cache.
+	if o.out = c.outcome(o, verb != nil && !l.stale); o.kind == login && o.out == done && !sameSession(ticket.Credential(), l.cred.text) {
 		o.out = superseded
 	}
 	c.after(ctx, s, o)
