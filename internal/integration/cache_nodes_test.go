@@ -86,13 +86,12 @@ func TestSequentialRequestsOnTwoNodes(t *testing.T) {
 		t.Logf("%d writes without a conflict; %d of %d reads were old", 2*rounds, old, rounds)
 		require.Greater(t, old, rounds/2, "the caches have not been in the way")
 
-		// A GET that writes is another matter: it builds on what it has read.
+		// A GET that writes is another matter: it may have read what is old.
 		visitor.mustGet(nodes[0], readCount)
 		visitor.must(nodes[1], readThenWrite)
 		a := visitor.get(nodes[0], readThenWrite)
-		_, conflict := errors.AsType[*session.ConflictError](a.failed)
-		require.True(t, conflict, "%d %s %v", a.status, a.text, a.failed)
 		require.Equal(t, http.StatusConflict, a.status)
+		require.Contains(t, a.text, "changed since this request read it")
 		require.Equal(t, strconv.Itoa(2*rounds+2), visitor.mustGet(nodes[0], readThenWrite), "the conflict has shown what is stored")
 	})
 }
