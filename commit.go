@@ -149,7 +149,7 @@ func (s *Session) insert(ctx context.Context, b builder) (outcome, error) {
 
 // swap replaces the record, building anew on each record it finds instead.
 func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error) {
-	cur, env, err := s.startFrom(ctx, sl, b.settle != nil)
+	cur, env, err := s.startFrom(sl)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -219,12 +219,9 @@ func (s *Session) swap(ctx context.Context, sl *slot, b builder) (outcome, error
 	}
 }
 
-// startFrom returns the newest record this node knows of. A settlement may end
-// without a write, so it must not start from what a cache had.
-func (s *Session) startFrom(ctx context.Context, sl *slot, exact bool) (store.Record, record.View, error) {
-	if exact && s.m.fresh != nil && !s.fresh {
-		return s.m.loadLive(ctx, s.key)
-	}
+// startFrom returns the newest record this node knows of. It is none that a cache had:
+// the first change of a request has loaded the session past every cache.
+func (s *Session) startFrom(sl *slot) (store.Record, record.View, error) {
 	env := record.View{Meta: s.base, Values: s.state.values}
 	if s.behind {
 		var err error

@@ -22,10 +22,10 @@ func (s *Session) load(ctx context.Context, p purpose) (err error) {
 	switch {
 	case !s.loaded:
 		err = s.open(ctx, fresh)
-	case fresh && !exact && !s.isNew && !s.frozen: // those are never from a cache
-		err = s.refresh(ctx, p)
-	default:
+	case exact || !fresh:
 		return nil
+	case !s.isNew && !s.frozen: // those are never from a cache
+		err = s.refresh(ctx, p)
 	}
 	ended := ctx.Err() != nil
 	s.mu.Lock()

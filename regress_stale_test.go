@@ -51,7 +51,7 @@ var rigBoth = session.Struct[rigPair]()
 
 // What a request changes starts from what is stored, also where it has read an old copy:
 // nothing is left out because the copy has it already.
-func TestChangeOfAnOldCopy(t *testing.T) {
+func TestPromise1_ChangeOfAnOldCopy(t *testing.T) {
 	t.Parallel()
 	none := func(context.Context) error { return nil }
 	for name, c := range map[string]struct {
@@ -174,4 +174,29 @@ func TestReplaceOfWhatAnOldCopyHad(t *testing.T) {
 		}
 	}
 	r.request(cookie, func(q *rigRequest) { require.Equal(t, 8, q.get(rigCount)) })
+}
+
+// A session that was new when the request first looked loses nothing of what is pending
+// when a part of it is stored at once.
+func TestPromise1_PendingChangesOfANewSession(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	near := r.manager(func(cfg *session.Config) {
+		cfg.Store = &staleStore{Store: r.store, copies: map[store.Key]store.Record{}}
+	})
+	s := near.Open(session.Opening{})
+	q := &rigRequest{t: t, m: near, s: s, ctx: session.NewContext(t.Context(), s)}
+	require.True(t, q.info().New)
+	q.set(rigCount, 1)
+	n, err := rigOther.GetOrSet(q.ctx, func() (int, error) { return 2, nil }) // stores the session
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	r.store.Calls()
+	q.set(rigThird, 3)
+	calls := r.store.Calls()
+	cookie := q.end()
+	r.request(cookie, func(q *rigRequest) {
+		require.Equal(t, []int{1, 2, 3}, []int{q.get(rigCount), q.get(rigOther), q.get(rigThird)})
+	})
+	require.Empty(t, calls, "there is nothing to load again")
 }

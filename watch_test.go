@@ -358,7 +358,7 @@ func watchers() int {
 
 // Watching costs the store what it says, and no goroutine for a session. When nobody
 // watches any more, nothing is left.
-func TestDoneCosts(t *testing.T) { // not parallel: it counts goroutines
+func TestPromise10_DoneCosts(t *testing.T) { // not parallel: it counts goroutines
 	for name, told := range map[string]bool{"told": true, "not told": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
